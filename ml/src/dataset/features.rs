@@ -1,0 +1,190 @@
+//! Which columns of a data set are features, and those as numbers.
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Schema};
+use catalog::{Error, Result};
+
+use crate::spec::DatasetSpec;
+
+/// The columns of a data set by their role, as positions.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) time: usize,
+    pub(super) label: usize,
+    pub(super) features: Vec<usize>,
+}
+
+impl Columns {
+    /// Finds the columns `spec` names; the rest are features.
+    pub(super) fn of(schema: &Schema, spec: &DatasetSpec) -> Result<Columns> {
+        no_duplicates(schema)?;
+        let time = position(schema, &spec.time, "dataset.time")?;
+        let label = position(schema, &spec.label, "dataset.label")?;
+        let mut left_out = vec![time, label];
+        for name in &spec.exclude {
+            left_out.push(position(schema, name, "dataset.exclude")?);
+        }
+        let mut features = Vec::new();
+        for (index, field) in schema.fields().iter().enumerate() {
+            if left_out.contains(&index) {
+                continue;
+            }
+            if !is_number(field.data_type()) {
+                return Err(Error::invalid(format!(
+                    "column '{}' is {}, and a feature must be a number or a boolean",
+                    field.name(),
+                    field.data_type()
+                ))
+                .with_hint("name it in dataset.exclude, or turn it into a number in the SQL"));
+            }
+            features.push(index);
+        }
+        if features.is_empty() {
+            return Err(Error::invalid(
+                "the data set has no features: every column is the time, the label or excluded",
+            ));
+        }
+        Ok(Columns {
+            time,
+            label,
+            features,
+        })
+    }
+}
+
+/// Whether a column of this type can be a feature.
+pub(crate) fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric() || *data_type == DataType::Boolean
+}
+
+/// The columns at `positions` as single-precision numbers, one row after the
+/// other; null and NaN become NaN.
+pub(crate) fn to_numbers(rows: &RecordBatch, positions: &[usize]) -> Result<Vec<f32>> {
+    let width = positions.len();
+    let mut numbers = vec![f32::NAN; rows.num_rows() * width];
+    for (slot, position) in positions.iter().enumerate() {
+        let name = rows.schema_ref().field(*position).name();
+        // By way of f64, so that 3 and 3.0 of two sources become the same number.
+        let column = cast(rows.column(*position), &DataType::Float64).map_err(|e| {
+            Error::invalid(format!("column '{name}' cannot be read as numbers")).with_source(e)
+        })?;
+        let column = column.as_primitive::<Float64Type>();
+        for (row, value) in column.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let number = value as f32;
+            if number.is_infinite() {
+                return Err(Error::invalid(format!(
+                    "column '{name}' holds {value}, which is beyond single precision"
+                ))
+                .with_hint("bound it in the SQL, or turn it into null"));
+            }
+            numbers[row * width + slot] = number;
+        }
+    }
+    Ok(numbers)
+}
+
+fn position(schema: &Schema, name: &str, field: &str) -> Result<usize> {
+    schema.index_of(name).map_err(|_| {
+        Error::invalid(format!(
+            "{field} names '{name}', which the data set does not have"
+        ))
+        .with_hint(format!("its columns are {}", names(schema)))
+    })
+}
+
+fn no_duplicates(schema: &Schema) -> Result<()> {
+    let fields = schema.fields();
+    for (index, field) in fields.iter().enumerate() {
+        if fields.iter().take(index).any(|f| f.name() == field.name()) {
+            return Err(Error::invalid(format!(
+                "the data set has two columns named '{}'",
+                field.name()
+            ))
+            .with_hint("rename one with AS"));
+        }
+    }
+    Ok(())
+}
+
+fn names(schema: &Schema) -> String {
+    let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
+    };
+
+    use super::*;
+
+    fn spec(exclude: &[&str]) -> DatasetSpec {
+        DatasetSpec {
+            sql: "select 1".into(),
+            reference: None,
+            time: "t".into(),
+            label: "y".into(),
+            exclude: exclude.iter().map(|e| (*e).into()).collect(),
+            test_fraction: 0.25,
+        }
+    }
+
+    fn rows(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true)))
+            .unwrap()
+    }
+
+    fn sample() -> RecordBatch {
+        rows(vec![
+            ("t", Arc::new(Int64Array::from(vec![1, 2]))),
+            ("pump", Arc::new(StringArray::from(vec!["a", "b"]))),
+            ("a", Arc::new(Float64Array::from(vec![Some(1.5), None]))),
+            ("y", Arc::new(Int64Array::from(vec![0, 1]))),
+            ("b", Arc::new(BooleanArray::from(vec![true, false]))),
+            (
+                "c",
+                Arc::new(
+                    Decimal128Array::from(vec![125, -5])
+                        .with_precision_and_scale(9, 2)
+                        .unwrap(),
+                ),
+            ),
+        ])
+    }
+
+    #[test]
+    fn everything_else_is_a_feature_in_the_order_of_the_query() {
+        let columns = Columns::of(sample().schema_ref(), &spec(&["pump"])).unwrap();
+        assert_eq!(columns.features, [2, 4, 5]);
+        let numbers = to_numbers(&sample(), &columns.features).unwrap();
+        assert_eq!(numbers[..3], [1.5, 1.0, 1.25]);
+        assert!(numbers[3].is_nan());
+        assert_eq!(numbers[4..], [0.0, -0.05]);
+    }
+
+    #[test]
+    fn errors_name_the_column() {
+        let error = Columns::of(sample().schema_ref(), &spec(&[])).unwrap_err();
+        assert!(error.message().contains("'pump' is Utf8"), "{error}");
+        let error = Columns::of(sample().schema_ref(), &spec(&["pumpe"])).unwrap_err();
+        assert!(error.message().contains("'pumpe'"), "{error}");
+        assert!(error.hint().unwrap().contains("t, pump, a"), "{error}");
+        let error =
+            Columns::of(sample().schema_ref(), &spec(&["pump", "a", "b", "c"])).unwrap_err();
+        assert!(error.message().contains("no features"), "{error}");
+    }
+
+    #[test]
+    fn a_number_beyond_single_precision_is_refused() {
+        let rows = rows(vec![(
+            "x",
+            Arc::new(Float64Array::from(vec![1e39])) as ArrayRef,
+        )]);
+        let error = to_numbers(&rows, &[0]).unwrap_err();
+        assert!(error.message().contains("'x' holds"), "{error}");
+    }
+}

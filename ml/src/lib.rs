@@ -1,0 +1,34 @@
+//! Machine learning on the lake: data sets, training, the model registry, inference.
+//!
+//! A data set is SQL at a pinned commit, a model is catalog content beside the
+//! tables it was trained on, and the model on `main` is the one in production:
+//! merging a branch promotes what was trained there.
+//!
+//! ```no_run
+//! # async fn example(lake: lake::Lake, engine: query::Engine) -> catalog::Result<()> {
+//! let spec = ml::TrainSpec::from_toml(&std::fs::read_to_string("pump_fault.toml").unwrap())?;
+//! let outcome = ml::train(&lake, &engine, &spec, "exp", &mut |_| ()).await?;
+//! println!("{}", outcome.manifest.metrics);
+//! let sql = "select * from pumps.telemetry";
+//! let (_schema, rows) = ml::predict(&lake, &engine, "ml.pump_fault", "exp", sql).await?;
+//! # Ok(()) }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod metrics;
+pub mod xgboost;
+
+mod dataset;
+mod manifest;
+mod predict;
+mod registry;
+mod spec;
+mod train;
+
+pub use dataset::Class;
+pub use manifest::{Artifact, Feature, Lineage, Manifest, Rows, Signature};
+pub use metrics::Metrics;
+pub use predict::{predict, predict_rows};
+pub use registry::{ModelInfo, models};
+pub use spec::{DatasetSpec, Task, TrainSpec, Trainer, XgboostSpec};
+pub use train::{TrainOutcome, TrainProgress, train};

@@ -1,0 +1,228 @@
+//! Models as catalog content: storing, listing and loading them.
+//!
+//! A model is two immutable objects named by their SHA-256 under
+//! `<namespace>/<name>/models/`: the trained bytes and the manifest. The catalog
+//! key points at the manifest.
+mod cache;
+mod objects;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
+use futures::{StreamExt, TryStreamExt, stream};
+use lake::Lake;
+use object_store::path::Path;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::manifest::{Artifact, FORMAT_VERSION, Manifest};
+use crate::spec::Task;
+use crate::xgboost::{self, Booster, Matrix, Predictions};
+
+/// The encoding of artefacts.
+const FORMAT: &str = "xgboost-ubjson";
+
+/// Manifests that are read at the same time when models are listed.
+const CONCURRENT_READS: usize = 8;
+
+/// A model at one ref.
+#[derive(Clone, Debug)]
+pub struct ModelInfo {
+    /// Its key.
+    pub key: Key,
+    /// Where its manifest lies.
+    pub manifest_location: String,
+    /// What is known about it.
+    pub manifest: Manifest,
+}
+
+/// The models at `reference`, in the order of their keys.
+pub async fn models(lake: &Lake, reference: &str) -> Result<Vec<ModelInfo>> {
+    let snapshot = lake.catalog().resolve(reference).await?;
+    let found: Vec<(Key, String)> = snapshot
+        .iter()
+        .filter_map(|(key, content)| match content {
+            Content::Model {
+                manifest_location, ..
+            } => Some((key.clone(), manifest_location.clone())),
+            _ => None,
+        })
+        .collect();
+    stream::iter(found)
+        .map(|(key, manifest_location)| async move {
+            let manifest = read_manifest(lake, &manifest_location).await?;
+            Ok(ModelInfo {
+                key,
+                manifest_location,
+                manifest,
+            })
+        })
+        .buffered(CONCURRENT_READS)
+        .try_collect()
+        .await
+}
+
+/// Writes the trained bytes and says where they lie.
+pub(crate) async fn put_artifact(lake: &Lake, key: &Key, bytes: Vec<u8>) -> Result<Artifact> {
+    let size = bytes.len() as u64;
+    let (path, digest) = objects::put(lake.store(), key, "ubj", bytes).await?;
+    Ok(Artifact {
+        path: path.to_string(),
+        format: FORMAT.to_owned(),
+        sha256: digest.to_string(),
+        size,
+    })
+}
+
+/// Writes the manifest and gives the content that points at it.
+pub(crate) async fn put_manifest(lake: &Lake, manifest: &Manifest) -> Result<Content> {
+    let bytes = serde_json::to_vec_pretty(manifest)
+        .map_err(|e| Error::internal("the model's manifest cannot be written").with_source(e))?;
+    let (path, digest) = objects::put(lake.store(), &manifest.model, "json", bytes).await?;
+    Ok(Content::Model {
+        uuid: Uuid::new_v5(&Uuid::NAMESPACE_OID, digest.to_string().as_bytes()),
+        manifest_location: lake.store().location(&path),
+    })
+}
+
+/// The change that puts a model under its key, in place of an older one.
+pub(crate) struct PutModel {
+    pub(crate) key: Key,
+    pub(crate) content: Content,
+}
+
+#[async_trait]
+impl Change for PutModel {
+    async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
+        check_key(head, &self.key)?;
+        Ok(ChangeSet {
+            operations: vec![Operation::Put {
+                key: self.key.clone(),
+                content: self.content.clone(),
+            }],
+            ..ChangeSet::default()
+        })
+    }
+}
+
+/// Refuses a key that something other than a model has.
+pub(crate) fn check_key(head: &Snapshot, key: &Key) -> Result<()> {
+    match head.get(key) {
+        None | Some(Content::Model { .. }) => Ok(()),
+        Some(other) => Err(Error::already_exists(format!(
+            "{key} is a {}, so no model can be put there",
+            other.type_name()
+        ))
+        .with_hint("name another key in the spec's `model`")),
+    }
+}
+
+/// A model that is ready to predict.
+pub(crate) struct LoadedModel {
+    pub(crate) manifest: Manifest,
+    // One prediction at a time: XGBoost does not promise more for one model.
+    booster: Mutex<Booster<'static>>,
+}
+
+impl LoadedModel {
+    /// What the model answers to rows of its features; blocks.
+    pub(crate) fn predict(&self, values: &[f32]) -> Result<Predictions> {
+        let columns = self.manifest.signature.features.len();
+        let rows = Matrix::new(xgboost::library()?, values, columns)?;
+        let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = booster.predict(&rows)?;
+        if answer.outputs != self.outputs() {
+            return Err(Error::corrupt(format!(
+                "model {} answers {} values a row, and its manifest says {}",
+                self.manifest.model,
+                answer.outputs,
+                self.outputs()
+            )));
+        }
+        Ok(answer)
+    }
+
+    fn outputs(&self) -> usize {
+        match self.manifest.task {
+            Task::Multiclass => self.manifest.signature.classes.len(),
+            Task::Binary | Task::Regression => 1,
+        }
+    }
+}
+
+/// Loads the model `name` as it is at `reference`. `NotFound` names the models there.
+pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc<LoadedModel>> {
+    let key: Key = name.parse()?;
+    let snapshot = lake.catalog().resolve(reference).await?;
+    let location = match snapshot.get(&key) {
+        Some(Content::Model {
+            manifest_location, ..
+        }) => manifest_location,
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "{key} is a {}, not a model",
+                other.type_name()
+            )));
+        }
+        None => return Err(no_such_model(&key, reference, &snapshot)),
+    };
+    if let Some(model) = cache::get(location) {
+        return Ok(model);
+    }
+    let manifest = read_manifest(lake, location).await?;
+    let booster = read_booster(lake, &manifest.artifact)
+        .await
+        .map_err(|e| e.context(format!("model {key}")))?;
+    let model = Arc::new(LoadedModel {
+        manifest,
+        booster: Mutex::new(booster),
+    });
+    cache::put(location, &model);
+    Ok(model)
+}
+
+fn no_such_model(key: &Key, reference: &str, snapshot: &Snapshot) -> Error {
+    let there: Vec<String> = snapshot
+        .iter()
+        .filter(|(_, content)| matches!(content, Content::Model { .. }))
+        .map(|(key, _)| key.to_string())
+        .collect();
+    let error = Error::not_found(format!("there is no model {key} at '{reference}'"));
+    if there.is_empty() {
+        error.with_hint("there is none at all; `pumphouse train SPEC.toml` trains one")
+    } else {
+        error.with_hint(format!("the models there are {}", there.join(", ")))
+    }
+}
+
+/// What every manifest begins with, whatever its layout.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+async fn read_manifest(lake: &Lake, location: &str) -> Result<Manifest> {
+    let path = lake.store().path(location)?;
+    let name = path.filename().unwrap_or_default();
+    let sha256 = name.strip_suffix(".json").unwrap_or(name);
+    let bytes = objects::get(lake.store(), &path, sha256).await?;
+    let corrupt =
+        |e| Error::corrupt(format!("the manifest {location} cannot be read")).with_source(e);
+    let version: Version = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    if version.format_version > FORMAT_VERSION {
+        return Err(Error::unsupported(format!(
+            "the manifest {location} has format {}, and this version reads up to {FORMAT_VERSION}",
+            version.format_version
+        ))
+        .with_hint("use the version of pumphouse that trained the model, or a newer one"));
+    }
+    serde_json::from_slice(&bytes).map_err(corrupt)
+}
+
+async fn read_booster(lake: &Lake, artifact: &Artifact) -> Result<Booster<'static>> {
+    let path = Path::parse(&artifact.path)
+        .map_err(|e| Error::corrupt(format!("'{}' is no path", artifact.path)).with_source(e))?;
+    let bytes = objects::get(lake.store(), &path, &artifact.sha256).await?;
+    Booster::from_bytes(xgboost::library()?, &bytes)
+}
