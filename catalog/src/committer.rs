@@ -1,0 +1,264 @@
+//! The group committer: concurrent commits of one process to one branch share one branch entry.
+//!
+//! Whoever finds the queue idle starts a task that takes all waiting changes, chains a commit
+//! for each on the branch's head, stores them, and publishes the last with one entry. Losing
+//! the race against another process means: read the new head and apply all changes again.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::sync::oneshot;
+
+use crate::catalog::Inner;
+use crate::commits::Draft;
+use crate::model::{CommitMeta, Operation, Snapshot};
+use crate::refs::Position;
+use crate::{Error, Result};
+
+/// Most changes in one group, which bounds what a lost race costs.
+const LARGEST_GROUP: usize = 64;
+/// How long a group keeps trying against other writers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something to commit, as a function of the state it is committed on.
+#[async_trait]
+pub trait Change: Send + Sync {
+    /// What to change, given the head the commit will build on. Called again after each lost
+    /// race, so it must have no effect but writing new immutable objects. An error fails this
+    /// change only. Returning nothing at all (no operations, no properties) commits nothing.
+    async fn apply(&self, head: &Snapshot) -> Result<ChangeSet>;
+}
+
+/// What one commit changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// At most one operation a key.
+    pub operations: Vec<Operation>,
+    /// Properties to add to those of the [`CommitMeta`].
+    pub properties: BTreeMap<String, String>,
+}
+
+struct Request {
+    meta: CommitMeta,
+    change: Arc<dyn Change>,
+    reply: oneshot::Sender<Result<Snapshot>>,
+}
+
+/// The waiting changes of one branch, and the right to move the branch.
+#[derive(Default)]
+pub(crate) struct Line {
+    queue: Mutex<Queue>,
+    /// Held while the branch is moved, so that this process does not race with itself.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Request>,
+    running: bool,
+}
+
+impl Line {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next group; none, and the queue idle, when nobody waits.
+    fn next_group(&self) -> Option<Vec<Request>> {
+        let mut queue = self.lock();
+        if queue.waiting.is_empty() {
+            queue.running = false;
+            return None;
+        }
+        let size = queue.waiting.len().min(LARGEST_GROUP);
+        Some(queue.waiting.drain(..size).collect())
+    }
+}
+
+/// Queues one change and waits for its commit.
+pub(crate) async fn commit(
+    inner: &Arc<Inner>,
+    branch: &str,
+    meta: CommitMeta,
+    change: Arc<dyn Change>,
+) -> Result<Snapshot> {
+    let line = inner.line(branch);
+    let (reply, answer) = oneshot::channel();
+    let idle = {
+        let mut queue = line.lock();
+        queue.waiting.push(Request {
+            meta,
+            change,
+            reply,
+        });
+        !std::mem::replace(&mut queue.running, true)
+    };
+    if idle {
+        tokio::spawn(run(Arc::clone(inner), branch.to_string(), line));
+    }
+    answer
+        .await
+        .map_err(|_| Error::unavailable("the commit was stopped: the program is ending"))?
+}
+
+async fn run(inner: Arc<Inner>, branch: String, line: Arc<Line>) {
+    let mut guard = Guard {
+        line: &line,
+        finished: false,
+    };
+    while let Some(group) = line.next_group() {
+        let _turn = line.turn.lock().await;
+        let outcomes = publish(&inner, &branch, &group).await;
+        answer(group, outcomes);
+    }
+    guard.finished = true;
+}
+
+/// Frees the queue when its task is stopped early, or later callers would wait for ever.
+struct Guard<'a> {
+    line: &'a Line,
+    finished: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let mut queue = self.line.lock();
+            queue.running = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+fn answer(group: Vec<Request>, outcomes: Result<Vec<Result<Snapshot>>>) {
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(error) => group.iter().map(|_| Err(error.clone())).collect(),
+    };
+    for (request, outcome) in group.into_iter().zip(outcomes) {
+        // A caller that has gone away does not want its answer.
+        let _ = request.reply.send(outcome);
+    }
+}
+
+/// A group applied to one head: the commits to store, and what each caller will be told.
+struct Applied {
+    drafts: Vec<Draft>,
+    outcomes: Vec<Result<Snapshot>>,
+}
+
+async fn publish(
+    inner: &Inner,
+    branch: &str,
+    group: &[Request],
+) -> Result<Vec<Result<Snapshot>>> {
+    let mut retry = Retry::new(branch);
+    let mut known = inner.refs.known(branch).filter(|head| head.commit.is_some());
+    loop {
+        // What is known spares a read, but only a head just read may refuse a change.
+        let fresh = known.is_none();
+        let head = match known.take() {
+            Some(head) => head,
+            None => inner.position(branch).await?,
+        };
+        let applied = apply(inner, branch, head, group).await?;
+        if !fresh && applied.drafts.len() < group.len() {
+            continue;
+        }
+        let Some(last) = applied.drafts.last() else {
+            return Ok(applied.outcomes);
+        };
+        let writes = applied.drafts.iter().map(|draft| inner.commits.write(draft));
+        futures::future::try_join_all(writes).await?;
+        if inner.refs.publish(branch, head.number, Some(last.commit.id)).await? {
+            let published = applied.outcomes.iter().flatten();
+            published.for_each(|snapshot| inner.snapshots.remember(snapshot));
+            return Ok(applied.outcomes);
+        }
+        retry.wait().await?;
+    }
+}
+
+async fn apply(inner: &Inner, branch: &str, head: Position, group: &[Request]) -> Result<Applied> {
+    let Some(commit) = head.commit else {
+        return Err(inner.refs.no_such_branch(branch).await);
+    };
+    let mut snapshot = inner.snapshot(commit).await?;
+    let mut applied = Applied {
+        drafts: Vec::new(),
+        outcomes: Vec::new(),
+    };
+    for request in group {
+        let outcome = apply_one(inner, &snapshot, request).await;
+        applied.outcomes.push(outcome.map(|made| {
+            if let Some((draft, next)) = made {
+                applied.drafts.push(draft);
+                snapshot = next;
+            }
+            snapshot.clone()
+        }));
+    }
+    Ok(applied)
+}
+
+/// The commit of one change on `head`, not stored; none when there is nothing to change.
+async fn apply_one(
+    inner: &Inner,
+    head: &Snapshot,
+    request: &Request,
+) -> Result<Option<(Draft, Snapshot)>> {
+    let set = AssertUnwindSafe(request.change.apply(head))
+        .catch_unwind()
+        .await
+        .map_err(|_| Error::internal("a change panicked while it was applied"))??;
+    if set == ChangeSet::default() {
+        return Ok(None);
+    }
+    let mut meta = request.meta.clone();
+    meta.properties.extend(set.properties);
+    let state = head.state().apply(&set.operations, &meta.properties)?;
+    let commits = &inner.commits;
+    let draft = commits.draft(head.commit(), None, meta, set.operations, &state).await?;
+    let next = Snapshot::new(Arc::clone(&draft.commit), state);
+    Ok(Some((draft, next)))
+}
+
+/// Pauses between lost races: random, longer each time, over after [`PATIENCE`].
+pub(crate) struct Retry<'a> {
+    branch: &'a str,
+    start: Instant,
+    lost: u32,
+}
+
+impl<'a> Retry<'a> {
+    pub(crate) fn new(branch: &'a str) -> Self {
+        Self {
+            branch,
+            start: Instant::now(),
+            lost: 0,
+        }
+    }
+
+    /// Waits before the next attempt; `Unavailable` when it is time to give up.
+    pub(crate) async fn wait(&mut self) -> Result<()> {
+        self.lost += 1;
+        if self.start.elapsed() > PATIENCE {
+            return Err(Error::unavailable(format!(
+                "branch {} could not be moved in {} s: other writers were first {} times",
+                self.branch,
+                PATIENCE.as_secs(),
+                self.lost
+            ))
+            .with_hint("try again, or let fewer processes write to this branch"));
+        }
+        tracing::debug!(branch = self.branch, lost = self.lost, "lost the race for a branch entry");
+        let longest = 10 << self.lost.min(6);
+        let pause = rand::random_range(0..longest);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! A local folder as an object store whose writes survive power loss.
+//!
+//! `object_store`'s own file store never syncs. Here an object is written to a staged file,
+//! synced, and only then given its name; the folder is synced before the write is reported
+//! done. Reading, listing and deleting are the inner store's.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use super::upload::LocalUpload;
+use crate::Error;
+
+/// The folder store; see the module.
+#[derive(Debug)]
+pub(super) struct LocalStore {
+    inner: LocalFileSystem,
+    root: String,
+    disk: Arc<Disk>,
+}
+
+impl LocalStore {
+    /// Creates `folder` where it is missing and checks that it can be written.
+    pub(super) async fn open(folder: &FsPath) -> crate::Result<Self> {
+        let folder = folder.to_path_buf();
+        tokio::task::spawn_blocking(move || Self::open_blocking(&folder))
+            .await
+            .map_err(|e| Error::internal("opening the folder was stopped").with_source(e))?
+    }
+
+    fn open_blocking(folder: &FsPath) -> crate::Result<Self> {
+        let fail = |e: io::Error| cannot_use(folder, e);
+        let existed = folder.is_dir();
+        fs::create_dir_all(folder).map_err(fail)?;
+        let root = folder.canonicalize().map_err(fail)?;
+        if let Some(parent) = root.parent().filter(|_| !existed) {
+            sync_folder(parent).map_err(fail)?;
+        }
+        let disk = Disk::new(root.clone());
+        let (_, staged) = disk.stage(&root).map_err(fail)?;
+        fs::remove_file(staged).map_err(fail)?;
+        let name = root.to_str().map(|name| name.trim_end_matches('/').to_string());
+        let name = name.ok_or_else(|| {
+            Error::invalid(format!("the name of folder {} is not UTF-8", root.display()))
+                .with_hint("choose another folder: table metadata has to name it")
+        })?;
+        Ok(Self {
+            inner: LocalFileSystem::new_with_prefix(&root)?,
+            root: name,
+            disk: Arc::new(disk),
+        })
+    }
+
+    /// The folder's absolute name without a slash at its end.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+}
+
+fn cannot_use(folder: &FsPath, error: io::Error) -> Error {
+    let message = format!("cannot use folder {}: {error}", folder.display());
+    let described = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::permission_denied(message)
+                .with_hint("the lakehouse's folder must be writable for this user")
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Error::invalid(message)
+            .with_hint("a file has that name: choose a folder for the lakehouse"),
+        ErrorKind::StorageFull => Error::resource_exhausted(message),
+        _ => Error::unavailable(message),
+    };
+    described.with_source(error)
+}
+
+impl fmt::Display for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalStore({})", self.root)
+    }
+}
+
+/// The writing half: staged files, names given only to synced files, synced folders.
+#[derive(Debug)]
+pub(super) struct Disk {
+    root: PathBuf,
+    /// Folders whose own entry in their parent is known to be on disk.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl Disk {
+    fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            durable: Mutex::default(),
+        }
+    }
+
+    /// A new staged file in `folder`, which is created where it is missing.
+    ///
+    /// A name of `#` and digits is what the inner store leaves out of its listings.
+    pub(super) fn stage(&self, folder: &FsPath) -> io::Result<(File, PathBuf)> {
+        loop {
+            let staged = folder.join(format!("staged#{}", rand::random::<u64>()));
+            match OpenOptions::new().write(true).create_new(true).open(&staged) {
+                Ok(file) => return Ok((file, staged)),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => fs::create_dir_all(folder)?,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn put(&self, to: &FsPath, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
+        let (mut file, staged) = self.stage(parent(to))?;
+        payload
+            .iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| self.publish(&file, &staged, to, mode))
+            .inspect_err(|_| {
+                let _ = fs::remove_file(&staged);
+            })
+    }
+
+    /// Syncs a staged file and gives it its name; on success all of it is on disk.
+    pub(super) fn publish(
+        &self,
+        file: &File,
+        staged: &FsPath,
+        to: &FsPath,
+        mode: &PutMode,
+    ) -> io::Result<()> {
+        file.sync_all()?;
+        match mode {
+            PutMode::Create => {
+                let linked = fs::hard_link(staged, to);
+                // Also a loser syncs: it goes on to build on the winner's object.
+                self.sync_names(to)?;
+                linked?;
+                let _ = fs::remove_file(staged);
+                Ok(())
+            }
+            _ => {
+                fs::rename(staged, to)?;
+                self.sync_names(to)
+            }
+        }
+    }
+
+    /// Syncs the folder of `file`, and every folder up to the root that may be new.
+    fn sync_names(&self, file: &FsPath) -> io::Result<()> {
+        let mut folder = parent(file);
+        sync_folder(folder)?;
+        while folder != self.root && !self.durable().contains(folder) {
+            sync_folder(parent(folder))?;
+            self.durable().insert(folder.to_path_buf());
+            folder = parent(folder);
+        }
+        Ok(())
+    }
+
+    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn parent(path: &FsPath) -> &FsPath {
+    path.parent().unwrap_or(path)
+}
+
+fn sync_folder(folder: &FsPath) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The inner store's errors for an I/O error on `path`.
+pub(super) fn store_error(error: io::Error, path: &Path) -> object_store::Error {
+    let path = path.to_string();
+    match error.kind() {
+        ErrorKind::NotFound => object_store::Error::NotFound {
+            path,
+            source: error.into(),
+        },
+        ErrorKind::AlreadyExists => object_store::Error::AlreadyExists {
+            path,
+            source: error.into(),
+        },
+        _ => object_store::Error::Generic {
+            store: "LocalStore",
+            source: error.into(),
+        },
+    }
+}
+
+/// Runs file work off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await?
+        .map_err(|e| store_error(e, path))
+}
+
+fn not_implemented(operation: &str) -> object_store::Error {
+    object_store::Error::NotImplemented {
+        operation: operation.to_string(),
+        implementer: "LocalStore".to_string(),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        if matches!(opts.mode, PutMode::Update(_)) {
+            return Err(not_implemented("put with PutMode::Update"));
+        }
+        let to = self.inner.path_to_filesystem(location)?;
+        let disk = Arc::clone(&self.disk);
+        blocking(location, move || disk.put(&to, &payload, &opts.mode)).await?;
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+        })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        _opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let to = self.inner.path_to_filesystem(location)?;
+        let disk = Arc::clone(&self.disk);
+        let folder = parent(&to).to_path_buf();
+        let stage = Arc::clone(&disk);
+        let (file, staged) = blocking(location, move || stage.stage(&folder)).await?;
+        let upload = LocalUpload::new(disk, file, staged, to, location.clone());
+        Ok(Box::new(upload))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    /// Copies the bytes, so that the copy is synced like any other object.
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let source = self.inner.path_to_filesystem(from)?;
+        let target = self.inner.path_to_filesystem(to)?;
+        let mode = match options.mode {
+            CopyMode::Create => PutMode::Create,
+            CopyMode::Overwrite => PutMode::Overwrite,
+        };
+        let mut reader = blocking(from, move || File::open(source)).await?;
+        let disk = Arc::clone(&self.disk);
+        blocking(to, move || {
+            let (mut file, staged) = disk.stage(parent(&target))?;
+            io::copy(&mut reader, &mut file)
+                .and_then(|_| disk.publish(&file, &staged, &target, &mode))
+                .inspect_err(|_| {
+                    let _ = fs::remove_file(&staged);
+                })
+        })
+        .await
+    }
+}
