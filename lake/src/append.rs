@@ -1,0 +1,167 @@
+//! Adding files to tables, with an ingester's watermark, in one catalog commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
+use futures::future::try_join_all;
+use iceberg::spec::{DataFile, TableMetadata};
+use uuid::Uuid;
+
+use crate::metadata::TableFiles;
+use crate::producer;
+use crate::table::metadata_location;
+
+/// Files to add to one table.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The table.
+    pub key: Key,
+    /// The uuid of the table the files were written for, so that a table dropped and
+    /// created anew under the same name does not take them.
+    pub table_uuid: Uuid,
+    /// Files from [`crate::Lake::write`]; with none the table stays as it is.
+    pub files: Vec<DataFile>,
+}
+
+/// A change that adds files to tables. Made by [`crate::Lake::append`].
+///
+/// Appends commute, so it is applied to whatever the branch's head holds by then: each
+/// time it writes new manifests and metadata, whose names never repeat.
+pub struct AppendChange {
+    files: Arc<TableFiles>,
+    tables: BTreeMap<Key, Added>,
+    watermark: Option<Watermark>,
+    /// A fault of the call that `apply` reports.
+    refused: Option<String>,
+}
+
+struct Added {
+    uuid: Uuid,
+    files: Vec<DataFile>,
+}
+
+struct Watermark {
+    ingester: String,
+    expected: Option<u64>,
+    new: u64,
+}
+
+impl AppendChange {
+    pub(crate) fn new(files: Arc<TableFiles>, appends: Vec<Append>) -> Self {
+        let mut tables: BTreeMap<Key, Added> = BTreeMap::new();
+        let mut refused = None;
+        for append in appends {
+            let uuid = append.table_uuid;
+            let added = tables.entry(append.key.clone()).or_insert(Added {
+                uuid,
+                files: Vec::new(),
+            });
+            if added.uuid != uuid {
+                let key = append.key;
+                refused = Some(format!("files of two tables were given for {key}"));
+                continue;
+            }
+            added.files.extend(append.files);
+        }
+        tables.retain(|_, added| !added.files.is_empty());
+        Self {
+            files,
+            tables,
+            watermark: None,
+            refused,
+        }
+    }
+
+    /// Advances the watermark of `ingester` from `expected` to `new` in the same commit.
+    ///
+    /// When the branch's head has another watermark than `expected`, the commit fails
+    /// with `Conflict`: another process has committed as this ingester.
+    #[must_use]
+    pub fn with_watermark(mut self, ingester: &str, expected: Option<u64>, new: u64) -> Self {
+        self.watermark = Some(Watermark {
+            ingester: ingester.to_owned(),
+            expected,
+            new,
+        });
+        self
+    }
+
+    async fn append(&self, head: &Snapshot, key: &Key, added: &Added) -> Result<Operation> {
+        let location = metadata_location(head, key)?;
+        let metadata = self.files.metadata(location).await?;
+        check(key, &metadata, added)?;
+        let content = Content::IcebergTable {
+            uuid: metadata.uuid(),
+            metadata_location: producer::append(&self.files, location, &added.files).await?,
+        };
+        Ok(Operation::Put {
+            key: key.clone(),
+            content,
+        })
+    }
+}
+
+#[async_trait]
+impl Change for AppendChange {
+    async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
+        if let Some(refused) = &self.refused {
+            return Err(Error::invalid(refused.clone()));
+        }
+        let mut properties = BTreeMap::new();
+        if let Some(watermark) = &self.watermark {
+            watermark.check(head)?;
+            let name = format!("watermark.{}", watermark.ingester);
+            properties.insert(name, watermark.new.to_string());
+        }
+        let appends = self.tables.iter();
+        let appends = appends.map(|(key, added)| self.append(head, key, added));
+        Ok(ChangeSet {
+            operations: try_join_all(appends).await?,
+            properties,
+        })
+    }
+}
+
+impl Watermark {
+    fn check(&self, head: &Snapshot) -> Result<()> {
+        let actual = head.watermark(&self.ingester);
+        if actual == self.expected {
+            return Ok(());
+        }
+        let show = |position: Option<u64>| position.map_or("none".into(), |at| at.to_string());
+        let (ingester, actual, expected) = (&self.ingester, show(actual), show(self.expected));
+        Err(Error::conflict(format!(
+            "the watermark of ingester {ingester} is {actual}, not {expected}"
+        ))
+        .with_hint(
+            "another process committed as this ingester; \
+             let only one process use a data directory",
+        ))
+    }
+}
+
+/// The files must still mean in the head's table what they were written as.
+fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
+    if metadata.uuid() != added.uuid {
+        let message =
+            format!("table {key} was dropped and created anew since the files were written");
+        return Err(Error::conflict(message).with_hint("write the rows again"));
+    }
+    let schema = metadata.current_schema();
+    let partition_fields = metadata.default_partition_spec().fields().len();
+    for file in &added.files {
+        let ids = file.value_counts().keys();
+        if let Some(id) = ids.copied().find(|id| schema.field_by_id(*id).is_none()) {
+            let message = format!("table {key} no longer has the column with field id {id}");
+            return Err(Error::conflict(message).with_hint("write the rows again"));
+        }
+        if file.partition().fields().len() != partition_fields {
+            let message =
+                format!("table {key} is partitioned otherwise since the files were written");
+            return Err(Error::conflict(message).with_hint("write the rows again"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Turning errors of Iceberg, Arrow and Parquet into the lake's own.
+
+use std::error::Error as StdError;
+
+use arrow::error::ArrowError;
+use catalog::{Error, ErrorKind};
+use parquet::errors::ParquetError;
+
+/// An adapter for `map_err` that says what was being done.
+///
+/// An error that came out of our own storage adapter keeps its kind, so that an
+/// unreachable object store stays retryable and a missing file stays `NotFound`.
+pub(crate) fn iceberg(doing: impl Into<String>) -> impl FnOnce(iceberg::Error) -> Error {
+    let doing = doing.into();
+    move |error| {
+        if let Some(cause) = storage_cause(&error) {
+            return Error::new(cause.kind(), format!("{doing}: {cause}")).with_source(error);
+        }
+        let kind = match error.kind() {
+            iceberg::ErrorKind::FeatureUnsupported => ErrorKind::Unsupported,
+            iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
+            _ => ErrorKind::Internal,
+        };
+        Error::new(kind, format!("{doing}: {}", error.message())).with_source(error)
+    }
+}
+
+fn storage_cause(error: &iceberg::Error) -> Option<&Error> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+/// An adapter for `map_err`: rows that Arrow refuses are the caller's.
+pub(crate) fn arrow(doing: impl Into<String>) -> impl FnOnce(ArrowError) -> Error {
+    let doing = doing.into();
+    move |error| Error::invalid(format!("{doing}: {error}")).with_source(error)
+}
+
+/// An adapter for `map_err`: encoding checked rows fails only through a fault of ours.
+pub(crate) fn parquet(doing: impl Into<String>) -> impl FnOnce(ParquetError) -> Error {
+    let doing = doing.into();
+    move |error| Error::internal(format!("{doing}: {error}")).with_source(error)
+}

@@ -1,0 +1,43 @@
+//! What the query engine sees of rows that are ingested but not committed yet.
+//!
+//! An ingester implements [`HotBuffer`]; the query engine reads it together with a
+//! catalog snapshot. Both meet at the ingester's watermark in that snapshot: rows up to
+//! it are in the table's files, rows after it are in the buffer, so that no row is
+//! missed and none is seen twice.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use catalog::{Key, Snapshot};
+
+/// Rows of one table that are not in its files yet.
+#[derive(Debug, Clone)]
+pub struct HotRows {
+    /// The schema of `batches`. It may lack columns the table has gained since; they
+    /// are matched by name and null here.
+    pub schema: SchemaRef,
+    /// The rows, in the order of arrival, every batch of `schema`.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// What a buffer holds beyond a catalog snapshot.
+#[derive(Debug, Clone)]
+pub enum HotCut {
+    /// These rows come on top of the snapshot's.
+    Rows(HotRows),
+    /// The snapshot already holds all rows of this table.
+    Empty,
+    /// The buffer has dropped rows that a later commit holds and this snapshot does
+    /// not: load the branch's head again and ask again.
+    Gone,
+}
+
+/// The uncommitted rows of an ingester.
+pub trait HotBuffer: Send + Sync {
+    /// The branch these rows will be committed to. They belong to its head only.
+    fn branch(&self) -> &str;
+
+    /// Rows of `key` after the ingester's watermark in `snapshot`.
+    ///
+    /// Must not block: it runs on the query path.
+    fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut;
+}

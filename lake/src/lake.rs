@@ -1,0 +1,128 @@
+//! The entry point: tables of a catalog, read and written through one object store.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use catalog::{Catalog, CommitMeta, Key, Result, Snapshot, Store};
+use iceberg::spec::DataFile;
+
+use crate::append::{Append, AppendChange};
+use crate::create::{CreateChange, TableSpec};
+use crate::evolve::{self, EvolveChange};
+use crate::metadata::TableFiles;
+use crate::table::Table;
+use crate::write;
+
+/// The tables of one catalog. Cheap to clone; clones share their caches.
+#[derive(Clone)]
+pub struct Lake {
+    catalog: Catalog,
+    files: Arc<TableFiles>,
+}
+
+impl Lake {
+    /// The tables of `catalog`, in its store.
+    pub fn new(catalog: Catalog) -> Self {
+        let files = Arc::new(TableFiles::new(catalog.store().clone()));
+        Self { catalog, files }
+    }
+
+    /// The catalog the tables are listed in.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The object store that holds the tables' files.
+    pub fn store(&self) -> &Store {
+        self.catalog.store()
+    }
+
+    /// Creates an empty table under `key` on `branch`, in one commit.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the branch has that key, `InvalidInput` or `Unsupported`
+    /// when the specification names missing columns or types Iceberg v2 lacks.
+    pub async fn create_table(
+        &self,
+        branch: &str,
+        key: &Key,
+        spec: &TableSpec,
+        meta: CommitMeta,
+    ) -> Result<Table> {
+        let change = CreateChange::new(Arc::clone(&self.files), key.clone(), spec)?;
+        let snapshot = self.catalog.commit(branch, meta, Arc::new(change)).await?;
+        self.table(&snapshot, key).await
+    }
+
+    /// The table `key` as it is in `snapshot`.
+    ///
+    /// # Errors
+    /// `NotFound` naming the commit and near names, `InvalidInput` when the key holds
+    /// something else (a view, a model).
+    pub async fn table(&self, snapshot: &Snapshot, key: &Key) -> Result<Table> {
+        Table::load(&self.files, snapshot, key).await
+    }
+
+    /// Adds the columns of `schema` that the table lacks, as nullable columns, in one
+    /// commit; commits nothing when there are none.
+    ///
+    /// # Errors
+    /// `Conflict` naming the column and both types when a column exists with a type
+    /// that cannot hold the new one's values.
+    pub async fn evolve(
+        &self,
+        branch: &str,
+        key: &Key,
+        schema: &SchemaRef,
+        meta: CommitMeta,
+    ) -> Result<Table> {
+        let head = self.catalog.head(branch).await?;
+        let table = self.table(&head, key).await?;
+        if evolve::evolved(table.metadata(), key, schema)?.is_none() {
+            return Ok(table);
+        }
+        let change = EvolveChange::new(Arc::clone(&self.files), key.clone(), Arc::clone(schema));
+        let snapshot = self.catalog.commit(branch, meta, Arc::new(change)).await?;
+        self.table(&snapshot, key).await
+    }
+
+    /// Writes `batches` as Parquet files of `table`: split by partition, sorted by the
+    /// table's sort order. Columns are matched by name; missing nullable columns become
+    /// null. Only writes files: [`Lake::append`] commits them.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a column the table lacks (call [`Lake::evolve`] first), a type
+    /// that does not fit, or a null in a required column.
+    pub async fn write(&self, table: &Table, batches: Vec<RecordBatch>) -> Result<Vec<DataFile>> {
+        write::write(self.store(), table, batches).await
+    }
+
+    /// A change that adds files to tables, for [`Catalog::commit`].
+    pub fn append(&self, appends: Vec<Append>) -> AppendChange {
+        AppendChange::new(Arc::clone(&self.files), appends)
+    }
+
+    /// Writes `batches` and commits them to the table `key` on `branch`.
+    ///
+    /// # Errors
+    /// Those of [`Lake::table`], [`Lake::write`] and [`Catalog::commit`].
+    pub async fn append_batches(
+        &self,
+        branch: &str,
+        key: &Key,
+        batches: Vec<RecordBatch>,
+        meta: CommitMeta,
+    ) -> Result<Snapshot> {
+        let head = self.catalog.head(branch).await?;
+        let table = self.table(&head, key).await?;
+        let files = self.write(&table, batches).await?;
+        let append = Append {
+            key: key.clone(),
+            table_uuid: table.uuid(),
+            files,
+        };
+        let change = self.append(vec![append]);
+        self.catalog.commit(branch, meta, Arc::new(change)).await
+    }
+}

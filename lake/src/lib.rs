@@ -1,0 +1,45 @@
+//! Iceberg v2 tables on object storage: creating and evolving them, writing sorted
+//! Parquet files, and committing those files through the catalog.
+//!
+//! Apache `iceberg` supplies the specification types and the Avro and JSON forms. The
+//! commit producer is this crate's own, because a table here lives under a branch of
+//! [`catalog::Catalog`] and several tables may change in one catalog commit together
+//! with an ingester's watermark.
+//!
+//! ```no_run
+//! # async fn example(lake: lake::Lake, batches: Vec<arrow::array::RecordBatch>) -> catalog::Result<()> {
+//! use catalog::CommitMeta;
+//!
+//! let key = "pumps.telemetry".parse()?;
+//! lake.append_batches("main", &key, batches, CommitMeta::new("me", "first rows")).await?;
+//! let table = lake.table(&lake.catalog().head("main").await?, &key).await?;
+//! for file in table.data_files().await?.iter() {
+//!     println!("{} holds {} rows", file.path, file.file.record_count());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod append;
+mod cache;
+mod create;
+mod error;
+mod evolve;
+pub mod hot;
+mod lake;
+mod manifests;
+mod metadata;
+mod names;
+mod producer;
+mod schema;
+mod storage;
+mod table;
+mod write;
+
+pub use append::{Append, AppendChange};
+pub use create::TableSpec;
+pub use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, TableMetadata};
+pub use lake::Lake;
+pub use table::{ScanFile, Table};

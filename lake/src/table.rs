@@ -1,0 +1,145 @@
+//! A table at one catalog snapshot, and the files a scan of it reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use catalog::{Content, Error, Key, Result, Snapshot, Store};
+use iceberg::spec::{DataFile, ManifestEntry, ManifestFile, TableMetadata, TableMetadataRef};
+use object_store::path::Path;
+use uuid::Uuid;
+
+use crate::metadata::TableFiles;
+use crate::{names, schema};
+
+/// A data file that a scan of a table reads.
+#[derive(Debug, Clone)]
+pub struct ScanFile {
+    /// The file, relative to the store's base.
+    pub path: Path,
+    /// Size, record count, bounds and null counts by field id. Bounds of strings and
+    /// binaries may be truncated, so they enclose the values without being among them;
+    /// a float column with NaN has none.
+    pub file: Arc<DataFile>,
+    /// The partition spec that `file.partition()` follows.
+    pub partition_spec_id: i32,
+    /// Data sequence number: files of later commits have higher ones.
+    pub sequence_number: i64,
+}
+
+impl ScanFile {
+    pub(crate) fn new(
+        store: &Store,
+        manifest: &ManifestFile,
+        entry: &ManifestEntry,
+    ) -> Result<Self> {
+        Ok(Self {
+            path: store.path(entry.file_path())?,
+            file: Arc::new(entry.data_file().clone()),
+            partition_spec_id: manifest.partition_spec_id,
+            sequence_number: entry.sequence_number().unwrap_or(manifest.sequence_number),
+        })
+    }
+}
+
+/// A table as it is in one catalog snapshot. Cheap to clone.
+#[derive(Clone)]
+pub struct Table {
+    key: Key,
+    metadata: TableMetadataRef,
+    location: Arc<str>,
+    arrow_schema: SchemaRef,
+    files: Arc<TableFiles>,
+}
+
+impl Table {
+    pub(crate) async fn load(
+        files: &Arc<TableFiles>,
+        snapshot: &Snapshot,
+        key: &Key,
+    ) -> Result<Self> {
+        let location = metadata_location(snapshot, key)?;
+        let metadata = files.metadata(location).await?;
+        Ok(Self {
+            key: key.clone(),
+            arrow_schema: schema::arrow_schema(metadata.current_schema())?,
+            metadata,
+            location: location.into(),
+            files: Arc::clone(files),
+        })
+    }
+
+    /// The table's name in the catalog.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The table's uuid, the same in the catalog and in Iceberg's metadata.
+    pub fn uuid(&self) -> Uuid {
+        self.metadata.uuid()
+    }
+
+    /// The Iceberg metadata.
+    pub fn metadata(&self) -> &TableMetadata {
+        &self.metadata
+    }
+
+    /// Where the metadata file is, as an absolute URL.
+    pub fn metadata_location(&self) -> &str {
+        &self.location
+    }
+
+    /// The current schema in Arrow terms, with `PARQUET:field_id` on every field;
+    /// timestamps are microseconds, with zone "+00:00" where they have one.
+    pub fn arrow_schema(&self) -> SchemaRef {
+        Arc::clone(&self.arrow_schema)
+    }
+
+    /// The live data files of the current Iceberg snapshot, oldest first. Manifests are
+    /// read once and kept.
+    ///
+    /// # Errors
+    /// `Unsupported` when the table has row-level deletes; those of the object store.
+    pub async fn data_files(&self) -> Result<Arc<Vec<ScanFile>>> {
+        self.files.scan_files(&self.metadata).await
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("key", &self.key)
+            .field("metadata_location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the metadata of table `key` is in `snapshot`.
+pub(crate) fn metadata_location<'a>(snapshot: &'a Snapshot, key: &Key) -> Result<&'a str> {
+    match snapshot.get(key) {
+        Some(Content::IcebergTable {
+            metadata_location, ..
+        }) => Ok(metadata_location),
+        Some(Content::View { .. }) => Err(not_a_table(key, "a view")),
+        Some(Content::Model { .. }) => Err(not_a_table(key, "a model")),
+        None => Err(not_found(snapshot, key)),
+    }
+}
+
+fn not_a_table(key: &Key, what: &str) -> Error {
+    Error::invalid(format!("{key} is {what}, not a table"))
+}
+
+fn not_found(snapshot: &Snapshot, key: &Key) -> Error {
+    let commit = snapshot.commit().id.to_string();
+    let commit = commit.get(..12).unwrap_or(&commit);
+    let error = Error::not_found(format!("there is no table {key} at commit {commit}"));
+    let tables = snapshot
+        .iter()
+        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }))
+        .map(|(key, _)| key);
+    match names::near(key, tables).as_slice() {
+        [] => error.with_hint("it has no tables of a similar name; check the branch too"),
+        near => error.with_hint(format!("did you mean {}?", near.join(" or "))),
+    }
+}
