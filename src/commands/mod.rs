@@ -1,0 +1,59 @@
+//! The commands, one file each, and the opening of the lake that they share.
+
+pub(crate) mod branch;
+pub(crate) mod log;
+pub(crate) mod merge;
+pub(crate) mod models;
+pub(crate) mod predict;
+pub(crate) mod serve;
+pub(crate) mod sql;
+pub(crate) mod train;
+
+use std::sync::Arc;
+
+use catalog::{Catalog, Commit, Result, Store};
+use chrono::SecondsFormat;
+use lake::Lake;
+use lake::hot::HotBuffer;
+use query::{Engine, EngineConfig};
+
+use crate::settings::Settings;
+
+/// Opens the lake that `settings` names; a local folder is made when missing.
+pub(crate) async fn open_lake(settings: &Settings) -> Result<Lake> {
+    let store = Store::open(&settings.store_config()).await?;
+    Ok(Lake::new(Catalog::open(store).await?))
+}
+
+/// The SQL engine over `lake`; `hot` adds the rows not committed yet.
+pub(crate) fn new_engine(
+    settings: &Settings,
+    lake: Lake,
+    hot: Option<Arc<dyn HotBuffer>>,
+) -> Engine {
+    let query = &settings.query;
+    let mut config = EngineConfig {
+        memory_limit_bytes: usize::try_from(query.memory_limit).unwrap_or(usize::MAX),
+        default_namespace: query.default_namespace.clone(),
+        ..EngineConfig::default()
+    };
+    if query.target_partitions > 0 {
+        config.target_partitions = query.target_partitions;
+    }
+    Engine::new(lake, hot, config)
+}
+
+/// The first twelve digits of a commit's hash: enough to name it anywhere.
+fn short(commit: &Commit) -> String {
+    commit.id.to_string().chars().take(12).collect()
+}
+
+/// The time of a commit to the second, in UTC.
+fn time(commit: &Commit) -> String {
+    commit.time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The first line of a commit's message.
+fn title(commit: &Commit) -> String {
+    commit.message.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,125 @@
+//! `pumphouse serve`: run the parts until told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use catalog::{Error, Result};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output;
+use crate::server::Server;
+use crate::settings::{Flag, Settings};
+
+/// Run the lakehouse: ingest, SQL server and predictions, until told to stop.
+///
+/// Prints `listening PART=ADDRESS` for every port it opens, then `ready`. On SIGTERM
+/// or Ctrl-C it stops taking messages, commits what it has, and ends.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pumphouse serve
+  pumphouse serve --lake s3://plant/lake --mqtt-url mqtt://broker:1883
+  pumphouse serve --http 127.0.0.1:0 --flight 127.0.0.1:0 --mqtt 127.0.0.1:0   free ports")]
+pub(crate) struct ServeArgs {
+    /// Parts to run, separated by commas: ingest, query, ml [env: PUMPHOUSE_ROLES]
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
+    /// Folder of this node's log and identity [env: PUMPHOUSE_DATA_DIR]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Address for health, metrics and predictions [env: PUMPHOUSE_LISTEN_HTTP]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Address for SQL over Arrow Flight [env: PUMPHOUSE_LISTEN_FLIGHT]
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<SocketAddr>,
+    /// Address of the embedded MQTT broker [env: PUMPHOUSE_MQTT_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    mqtt: Option<SocketAddr>,
+    /// Broker to subscribe to instead of the embedded one [env: PUMPHOUSE_MQTT_URL]
+    #[arg(long, value_name = "URL", conflicts_with = "mqtt")]
+    mqtt_url: Option<String>,
+}
+
+impl ServeArgs {
+    /// The settings given as flags.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let data_dir = self
+            .data_dir
+            .as_ref()
+            .map(|path| path.display().to_string());
+        // A listen address given by hand asks for the embedded broker, whatever the file says.
+        let no_url = self.mqtt.map(|_| String::new());
+        [
+            Flag::given("--roles", "roles", self.roles.as_ref()),
+            Flag::given("--data-dir", "data_dir", data_dir.as_ref()),
+            Flag::given("--http", "listen.http", self.http.as_ref()),
+            Flag::given("--flight", "listen.flight", self.flight.as_ref()),
+            Flag::given("--mqtt", "mqtt.listen", self.mqtt.as_ref()),
+            Flag::given("--mqtt", "mqtt.url", no_url.as_ref()),
+            Flag::given("--mqtt-url", "mqtt.url", self.mqtt_url.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Serves until a signal, or until a part fails, whose error it returns.
+pub(crate) async fn run(_: ServeArgs, settings: Settings) -> Result<()> {
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
+    let mut server = tokio::select! {
+        server = Server::start(&settings) => server?,
+        name = &mut stop => {
+            tracing::info!(signal = name, "stopped before the start was done");
+            return Ok(());
+        }
+    };
+    announce(&server)?;
+    tokio::select! {
+        name = stop => {
+            tracing::info!(signal = name, "stopping");
+            server.shutdown().await
+        }
+        error = server.failed() => {
+            tracing::error!(%error, "a part has failed");
+            // The log keeps what could not be committed; only the first error tells why.
+            if let Err(error) = server.shutdown().await {
+                tracing::debug!(%error, "the shutdown after it failed too");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Scripts and tests read these lines: they are an interface.
+fn announce(server: &Server) -> Result<()> {
+    let addresses = [
+        ("http", Some(server.http)),
+        ("flight", server.flight),
+        ("mqtt", server.mqtt),
+    ];
+    for (part, address) in addresses {
+        if let Some(address) = address {
+            output::print(&format!("listening {part}={address}"))?;
+        }
+    }
+    output::print("ready")
+}
+
+/// Resolves with the signal's name when one asks this process to stop.
+fn stop_signal() -> Result<impl Future<Output = &'static str>> {
+    let listen = |kind| {
+        signal(kind).map_err(|e| Error::internal("cannot listen for signals").with_source(e))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}

@@ -1,0 +1,153 @@
+//! The HTTP interface: health, metrics and predictions, with errors as JSON.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use catalog::{Error, ErrorKind, Result};
+use query::Engine;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::status::IngestPart;
+use super::{auth, metrics, predict};
+use crate::settings::{Role, Secret};
+
+/// Largest request body: some ten thousand rows to predict.
+const BODY_LIMIT: usize = 16 << 20;
+
+/// What the handlers share.
+pub(super) struct State {
+    pub(super) token: Option<Secret>,
+    pub(super) engine: Engine,
+    pub(super) ingest: IngestPart,
+    pub(super) roles: Vec<Role>,
+}
+
+/// Serves HTTP on `listener` until `stop`.
+pub(super) async fn serve(
+    state: Arc<State>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<()> {
+    axum::serve(listener, router(state))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .map_err(|e| Error::internal("the HTTP server ended").with_source(e))
+}
+
+fn router(state: Arc<State>) -> Router {
+    let mut guarded = Router::new().route("/metrics", get(show_metrics));
+    if state.roles.contains(&Role::Ml) {
+        guarded = guarded.route("/v1/predict", post(predict::handle));
+    }
+    guarded
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            auth::check,
+        ))
+        .route("/health", get(health))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
+}
+
+/// The state of every part; 503 when one has failed.
+async fn health(Shared(state): Shared<Arc<State>>) -> Response {
+    let failure = state.ingest.failure();
+    let ingest = match (failure, state.ingest.stats().await) {
+        (Some(error), _) => json!({"status": "failed", "error": error}),
+        (None, Some(stats)) => json!({"status": "ok", "last_error": stats.last_error}),
+        (None, None) => json!({"status": off_or(&state, Role::Ingest, "stopped")}),
+    };
+    let body = json!({
+        "status": if failure.is_some() { "failed" } else { "ok" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "parts": {
+            "ingest": ingest,
+            "query": {"status": off_or(&state, Role::Query, "ok")},
+            "ml": {"status": off_or(&state, Role::Ml, "ok")},
+        },
+    });
+    let status = match failure {
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::OK,
+    };
+    (status, Json(body)).into_response()
+}
+
+fn off_or(state: &State, role: Role, otherwise: &'static str) -> &'static str {
+    if state.roles.contains(&role) {
+        otherwise
+    } else {
+        "off"
+    }
+}
+
+async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let stats = state.ingest.stats().await;
+    let text = metrics::render(stats.as_ref(), state.ingest.failure().is_some());
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}
+
+async fn unknown_path(uri: axum::http::Uri) -> Failure {
+    Failure(
+        Error::not_found(format!("nothing is at {}", uri.path()))
+            .with_hint("there are GET /health, GET /metrics and POST /v1/predict"),
+    )
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Response {
+    let error = Error::invalid(format!("{} does not take {method}", uri.path()))
+        .with_hint("GET /health, GET /metrics, POST /v1/predict");
+    (StatusCode::METHOD_NOT_ALLOWED, body_of(&error)).into_response()
+}
+
+/// An error as an HTTP answer: `{code, message, hint}`.
+pub(super) struct Failure(pub(super) Error);
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        if !self.0.is_user_error() {
+            tracing::error!(error = %crate::failure::describe(&self.0), "a request failed");
+        }
+        (status_of(self.0.kind()), body_of(&self.0)).into_response()
+    }
+}
+
+fn body_of(error: &Error) -> Json<serde_json::Value> {
+    Json(json!({"code": error.code(), "message": error.message(), "hint": error.hint()}))
+}
+
+fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+        ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,105 @@
+//! Listening: who may reach this process, and ports that are taken.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use catalog::{Error, Result};
+use tokio::net::TcpListener;
+
+use crate::settings::{Role, Settings, env_name};
+
+/// Refuses addresses that others can reach while nothing asks who they are.
+pub(super) fn check_exposure(settings: &Settings) -> Result<()> {
+    let open = |address: SocketAddr| !address.ip().is_loopback();
+    let token_missing = settings.auth.token.is_none();
+    let mut asked = vec![("listen.http", settings.listen.http)];
+    if settings.has_role(Role::Query) {
+        asked.push(("listen.flight", settings.listen.flight));
+    }
+    for (setting, address) in asked {
+        if token_missing && open(address) {
+            return Err(Error::invalid(format!(
+                "{setting} = {address} is open to other machines, and no token is asked of them"
+            ))
+            .with_hint("set PUMPHOUSE_AUTH_TOKEN, or listen on 127.0.0.1"));
+        }
+    }
+    let embedded = settings.has_role(Role::Ingest) && settings.mqtt.url.is_none();
+    if embedded && open(settings.mqtt.listen) {
+        return Err(Error::invalid(format!(
+            "mqtt.listen = {} is open to other machines, and the embedded broker knows no passwords",
+            settings.mqtt.listen
+        ))
+        .with_hint("listen on 127.0.0.1, or run a broker such as Mosquitto and set PUMPHOUSE_MQTT_URL"));
+    }
+    Ok(())
+}
+
+/// Binds the listener of `part` (`http`, `flight`).
+pub(super) async fn bind(part: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| refused(part, address, e))
+}
+
+fn refused(part: &str, address: SocketAddr, error: std::io::Error) -> Error {
+    let setting = format!("listen.{part}");
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "port {} is in use: stop what uses it, or choose another with --{part} or {}",
+            address.port(),
+            env_name(&setting)
+        ),
+        _ => format!(
+            "choose another address with --{part} or {}",
+            env_name(&setting)
+        ),
+    };
+    Error::unavailable(format!("cannot listen on {address} ({setting})"))
+        .with_hint(hint)
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Secret;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_its_setting() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind("http", address).await.unwrap_err();
+        assert!(error.is_user_error());
+        assert!(error.message().contains(&address.to_string()), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("PUMPHOUSE_LISTEN_HTTP") && hint.contains(&address.port().to_string()),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn others_are_let_in_only_with_a_token() {
+        let mut settings = Settings::default();
+        assert!(check_exposure(&settings).is_ok());
+        settings.listen.flight = "0.0.0.0:50051".parse().unwrap();
+        assert!(
+            check_exposure(&settings)
+                .unwrap_err()
+                .message()
+                .contains("listen.flight")
+        );
+        settings.auth.token = Some(Secret::from("t".to_owned()));
+        assert!(check_exposure(&settings).is_ok());
+        settings.mqtt.listen = "[::]:1883".parse().unwrap();
+        assert!(
+            check_exposure(&settings)
+                .unwrap_err()
+                .message()
+                .contains("mqtt.listen")
+        );
+        settings.mqtt.url = Some("mqtt://broker:1883".to_owned());
+        assert!(check_exposure(&settings).is_ok());
+    }
+}

@@ -1,0 +1,115 @@
+//! The metrics page, in the Prometheus text format.
+
+use std::fmt::Write as _;
+
+use ingest::IngestStats;
+
+/// The counters of ingest, when it runs here, and the version.
+pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
+    let mut page = String::new();
+    page.push_str("# HELP pumphouse_info The version that runs.\n# TYPE pumphouse_info gauge\n");
+    let _ = writeln!(
+        page,
+        "pumphouse_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
+    let Some(stats) = stats else { return page };
+    for (name, kind, help, value) in [
+        (
+            "received_total",
+            "counter",
+            "Messages taken from the broker.",
+            stats.received,
+        ),
+        (
+            "logged_total",
+            "counter",
+            "Messages made durable in the log.",
+            stats.logged,
+        ),
+        (
+            "acked_total",
+            "counter",
+            "Messages acknowledged to the broker.",
+            stats.acked,
+        ),
+        ("rows_total", "counter", "Rows decoded.", stats.rows),
+        (
+            "dead_letters_total",
+            "counter",
+            "Messages that could not become rows.",
+            stats.dead_letters,
+        ),
+        (
+            "duplicates_total",
+            "counter",
+            "Redelivered messages dropped.",
+            stats.duplicates_dropped,
+        ),
+        (
+            "committed_rows_total",
+            "counter",
+            "Rows committed to the lake.",
+            stats.committed_rows,
+        ),
+        (
+            "commits_total",
+            "counter",
+            "Commits made to the lake.",
+            stats.commits,
+        ),
+        (
+            "log_position",
+            "gauge",
+            "Last durable position of the log.",
+            stats.wal_position,
+        ),
+        (
+            "watermark",
+            "gauge",
+            "Log position up to which rows are committed.",
+            stats.watermark,
+        ),
+        (
+            "failed",
+            "gauge",
+            "1 when ingest has ended with an error.",
+            u64::from(failed),
+        ),
+        (
+            "in_trouble",
+            "gauge",
+            "1 while flushes fail.",
+            u64::from(stats.last_error.is_some()),
+        ),
+    ] {
+        let _ = writeln!(page, "# HELP pumphouse_ingest_{name} {help}");
+        let _ = writeln!(page, "# TYPE pumphouse_ingest_{name} {kind}");
+        let _ = writeln!(page, "pumphouse_ingest_{name} {value}");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample() {
+        let stats = IngestStats {
+            received: 7,
+            ..IngestStats::default()
+        };
+        let page = render(Some(&stats), false);
+        assert!(
+            page.contains("\npumphouse_ingest_received_total 7\n"),
+            "{page}"
+        );
+        for line in page.lines() {
+            let sample = line
+                .rsplit_once(' ')
+                .is_some_and(|(_, value)| value.parse::<u64>().is_ok());
+            assert!(line.starts_with("# ") || sample, "{line}");
+        }
+    }
+}

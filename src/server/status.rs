@@ -1,0 +1,56 @@
+//! The state of ingest, shared by the server that runs it and the HTTP pages on it.
+
+use std::sync::{Arc, OnceLock};
+
+use catalog::{Error, Result};
+use ingest::{Ingest, IngestStats};
+use tokio::sync::RwLock;
+
+/// Ingest as the other parts see it; clones share it.
+#[derive(Clone)]
+pub(super) struct IngestPart {
+    running: Arc<RwLock<Option<Ingest>>>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl IngestPart {
+    /// Takes over `ingest`; `None` when this process does not ingest.
+    pub(super) fn new(ingest: Option<Ingest>) -> Self {
+        Self {
+            running: Arc::new(RwLock::new(ingest)),
+            failure: Arc::default(),
+        }
+    }
+
+    /// Remembers the error that ended ingest, for the health page, and hands it back.
+    pub(super) fn fail(&self, error: Error) -> Error {
+        self.failure.get_or_init(|| error.to_string());
+        error
+    }
+
+    /// The error that ended ingest.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Its counters while it runs.
+    pub(super) async fn stats(&self) -> Option<IngestStats> {
+        self.running.read().await.as_ref().map(Ingest::stats)
+    }
+
+    /// Commits every row received so far.
+    pub(super) async fn flush(&self) -> Result<()> {
+        match self.running.read().await.as_ref() {
+            Some(ingest) => ingest.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops it after a last flush.
+    pub(super) async fn shutdown(&self) -> Result<()> {
+        match self.running.write().await.take() {
+            Some(ingest) => ingest.shutdown().await,
+            None => Ok(()),
+        }
+    }
+}

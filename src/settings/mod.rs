@@ -1,0 +1,362 @@
+//! The settings of Pumphouse: flag, then environment, then file, then default.
+//!
+//! Every field here is one setting. Its path in `pumphouse.toml` also names its
+//! environment variable: `lake.s3.secret_key` is `PUMPHOUSE_LAKE_S3_SECRET_KEY`.
+//! `pumphouse.example.toml` holds them all at their defaults; a test compares.
+
+mod load;
+mod units;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use catalog::{Error, Key, Result};
+use ingest::StreamConfig;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{Flag, env_name};
+
+/// The whole configuration of one Pumphouse process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Folder of this node: the write-ahead log and the ingester's identity.
+    pub(crate) data_dir: PathBuf,
+    /// Parts that `serve` runs in this process.
+    pub(crate) roles: Vec<Role>,
+    /// Name written on commits; empty means the operating system's user.
+    #[serde(with = "units::optional")]
+    pub(crate) author: Option<String>,
+    pub(crate) lake: LakeSettings,
+    pub(crate) listen: ListenSettings,
+    pub(crate) auth: AuthSettings,
+    pub(crate) client: ClientSettings,
+    pub(crate) mqtt: MqttSettings,
+    pub(crate) ingest: IngestSettings,
+    pub(crate) query: QuerySettings,
+    pub(crate) ml: MlSettings,
+    /// What is ingested: one rule per kind of message.
+    #[serde(rename = "stream", skip_serializing)]
+    pub(crate) streams: Vec<StreamConfig>,
+}
+
+/// A part of Pumphouse that can run in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// MQTT to the lake.
+    Ingest,
+    /// SQL over Arrow Flight.
+    Query,
+    /// Predictions over HTTP.
+    Ml,
+}
+
+/// Where the lake is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LakeSettings {
+    /// `./folder`, `/folder`, `s3://bucket/prefix` or `memory://`.
+    pub(crate) url: String,
+    pub(crate) s3: S3Settings,
+}
+
+/// Access to an S3 store; only read when the lake's URL begins with `s3://`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct S3Settings {
+    /// `http://host:port` of MinIO, Ceph and the like; empty means AWS.
+    #[serde(with = "units::optional")]
+    pub(crate) endpoint: Option<String>,
+    #[serde(with = "units::optional")]
+    pub(crate) region: Option<String>,
+    #[serde(with = "units::optional")]
+    pub(crate) access_key: Option<String>,
+    #[serde(with = "units::optional")]
+    pub(crate) secret_key: Option<Secret>,
+}
+
+/// The addresses this process listens on; port 0 takes a free one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ListenSettings {
+    /// Health, metrics and predictions.
+    pub(crate) http: SocketAddr,
+    /// SQL over Arrow Flight.
+    pub(crate) flight: SocketAddr,
+}
+
+/// Who may use the HTTP and Flight SQL interfaces.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuthSettings {
+    /// Bearer token asked of every client; empty means none, on loopback only.
+    #[serde(with = "units::optional")]
+    pub(crate) token: Option<Secret>,
+}
+
+/// How `pumphouse sql` reaches the server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClientSettings {
+    /// `http://host:port` of a Flight SQL server; empty means `listen.flight`.
+    #[serde(with = "units::optional")]
+    pub(crate) server: Option<String>,
+}
+
+/// Where messages come from: the broker inside, or one outside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MqttSettings {
+    /// Address of the embedded broker; not used when `url` is set.
+    pub(crate) listen: SocketAddr,
+    /// `mqtt://host:port` of a broker to subscribe to; empty means the embedded one.
+    #[serde(with = "units::optional")]
+    pub(crate) url: Option<String>,
+    /// Name of the session at the broker, which keeps messages for it; empty: made
+    /// from this node's identity.
+    pub(crate) client_id: String,
+    #[serde(with = "units::optional")]
+    pub(crate) username: Option<String>,
+    #[serde(with = "units::optional")]
+    pub(crate) password: Option<Secret>,
+    /// Most messages the broker may send before one is acknowledged.
+    pub(crate) receive_maximum: u16,
+    /// Topic filters; empty means those that the streams' topics imply.
+    pub(crate) subscribe: Vec<String>,
+    /// Largest packet the embedded broker reads; a larger one ends its connection.
+    #[serde(with = "units::bytes")]
+    pub(crate) max_packet_bytes: u64,
+}
+
+/// How rows are gathered before they become files of the lake.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IngestSettings {
+    /// Branch the rows are committed to.
+    pub(crate) branch: String,
+    /// Commit after so many rows...
+    pub(crate) flush_rows: usize,
+    /// ... or so many bytes in memory...
+    #[serde(with = "units::bytes")]
+    pub(crate) flush_bytes: u64,
+    /// ... or so long after the first row.
+    #[serde(with = "units::duration")]
+    pub(crate) flush_interval: Duration,
+    /// Most memory for rows not yet committed; beyond it decoding waits for a flush.
+    #[serde(with = "units::bytes")]
+    pub(crate) buffer_bytes: u64,
+    /// Most disk for the write-ahead log; beyond it acks wait for a flush.
+    #[serde(with = "units::bytes")]
+    pub(crate) log_bytes: u64,
+    /// Size at which a new segment of the log is begun.
+    #[serde(with = "units::bytes")]
+    pub(crate) segment_bytes: u64,
+    /// A larger message becomes a dead letter.
+    #[serde(with = "units::bytes")]
+    pub(crate) max_message_bytes: u64,
+    /// Table of the messages that could not become rows.
+    pub(crate) dead_letter_table: Key,
+}
+
+/// How queries run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct QuerySettings {
+    /// Most memory for all queries together.
+    #[serde(with = "units::bytes")]
+    pub(crate) memory_limit: u64,
+    /// Tasks a query is split into; 0 means the number of cores.
+    pub(crate) target_partitions: usize,
+    /// Namespace of a table named without one.
+    pub(crate) default_namespace: String,
+}
+
+/// Training and prediction.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MlSettings {
+    /// Path of `libxgboost.so`; empty means the usual places.
+    #[serde(with = "units::optional")]
+    pub(crate) xgboost_library: Option<PathBuf>,
+}
+
+/// A text that must not show up in logs or error messages.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "./pumphouse-data/node".into(),
+            roles: vec![Role::Ingest, Role::Query, Role::Ml],
+            author: None,
+            lake: LakeSettings::default(),
+            listen: ListenSettings::default(),
+            auth: AuthSettings::default(),
+            client: ClientSettings::default(),
+            mqtt: MqttSettings::default(),
+            ingest: IngestSettings::default(),
+            query: QuerySettings::default(),
+            ml: MlSettings::default(),
+            streams: vec![default_stream()],
+        }
+    }
+}
+
+impl Default for LakeSettings {
+    fn default() -> Self {
+        Self {
+            url: "./pumphouse-data/lake".to_owned(),
+            s3: S3Settings::default(),
+        }
+    }
+}
+
+impl Default for ListenSettings {
+    fn default() -> Self {
+        Self {
+            http: loopback(8080),
+            flight: loopback(50051),
+        }
+    }
+}
+
+impl Default for MqttSettings {
+    fn default() -> Self {
+        Self {
+            listen: loopback(1883),
+            url: None,
+            client_id: String::new(),
+            username: None,
+            password: None,
+            receive_maximum: 4096,
+            subscribe: Vec::new(),
+            max_packet_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Default for IngestSettings {
+    fn default() -> Self {
+        Self {
+            branch: "main".to_owned(),
+            flush_rows: 100_000,
+            flush_bytes: 64 << 20,
+            flush_interval: Duration::from_secs(10),
+            buffer_bytes: 256 << 20,
+            log_bytes: 4 << 30,
+            segment_bytes: 64 << 20,
+            max_message_bytes: 1 << 20,
+            dead_letter_table: key("ingest", "dead_letters"),
+        }
+    }
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            memory_limit: 1 << 30,
+            target_partitions: 0,
+            default_namespace: "pumps".to_owned(),
+        }
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Key {
+    Key {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn default_stream() -> StreamConfig {
+    StreamConfig {
+        name: "telemetry".to_owned(),
+        topic: "pumps/{site}/{pump}/telemetry".to_owned(),
+        table: key("pumps", "telemetry"),
+        device: None,
+        time: "ts".to_owned(),
+        columns: std::collections::BTreeMap::new(),
+    }
+}
+
+impl Settings {
+    /// The name to write on commits.
+    pub(crate) fn author(&self) -> String {
+        self.author
+            .clone()
+            .or_else(|| std::env::var("USER").ok().filter(|user| !user.is_empty()))
+            .unwrap_or_else(|| "pumphouse".to_owned())
+    }
+
+    /// True when this process runs `role`.
+    pub(crate) fn has_role(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The lake's address and access, as the catalog takes them.
+    pub(crate) fn store_config(&self) -> catalog::StoreConfig {
+        let s3 = &self.lake.s3;
+        catalog::StoreConfig {
+            url: self.lake.url.clone(),
+            s3: catalog::S3Config {
+                endpoint: s3.endpoint.clone(),
+                region: s3.region.clone(),
+                access_key: s3.access_key.clone(),
+                secret_key: s3.secret_key.as_ref().map(|key| key.expose().to_owned()),
+            },
+        }
+    }
+
+    /// `http://host:port` of the Flight SQL server that clients on this machine ask.
+    pub(crate) fn flight_url(&self) -> String {
+        if let Some(server) = &self.client.server {
+            return server.clone();
+        }
+        let mut address = self.listen.flight;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        format!("http://{address}")
+    }
+
+    /// What a value's type does not show. Ingest checks its own settings when it starts.
+    fn validate(&self) -> Result<()> {
+        if self.roles.is_empty() {
+            return Err(Error::invalid("roles is empty")
+                .with_hint("name at least one of ingest, query, ml"));
+        }
+        if self.query.memory_limit == 0 {
+            return Err(Error::invalid("query.memory_limit is 0")
+                .with_hint("give it a value above 0, or leave it out for the default"));
+        }
+        Ok(())
+    }
+}
