@@ -1,0 +1,20 @@
+//! End-to-end tests: the real binary with real brokers, object stores and clients.
+//!
+//! Every test starts the servers it needs on free ports, in a folder of its own, and
+//! kills them when it ends. `make setup-test` installs what they need.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod harness;
+
+mod bad_messages;
+mod bad_surroundings;
+mod branches;
+mod compose;
+mod crash;
+mod demo;
+mod embedded_broker;
+mod iceberg;
+mod models;
+mod replay;
+mod sql_errors;
+mod versions;
