@@ -46,6 +46,9 @@ fn main() -> ExitCode {
 fn start(cli: Cli) -> Result<()> {
     let env = |name: &str| std::env::var(name).ok();
     let settings = Settings::load(cli.global.config.as_deref(), env, &cli.flags())?;
+    if let Some(library) = &settings.ml.xgboost_library {
+        ml::xgboost::set_library(library);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

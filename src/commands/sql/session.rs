@@ -36,7 +36,7 @@ impl Session {
             _ => error,
         })?;
         if let Some(reference) = reference {
-            client.set_default_ref(reference)?;
+            client.set_default_ref(reference);
         }
         Ok(Self::Remote(client))
     }
