@@ -31,7 +31,11 @@ pub(crate) async fn create(inner: &Inner, name: &str, from: &str) -> Result<Snap
             Some(deleted) => deleted.number,
             None => 0,
         };
-        if inner.refs.publish(name, number, Some(snapshot.id())).await? {
+        if inner
+            .refs
+            .publish(name, number, Some(snapshot.id()))
+            .await?
+        {
             return Ok(snapshot);
         }
         retry.wait().await?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::branches::{self, BranchInfo};
-use crate::committer::{self, Change, ChangeSet, Line};
 use crate::commits::{self, Commits};
+use crate::committer::{self, Change, ChangeSet, Line};
 use crate::merge::{Merge, MergeOutcome};
 use crate::model::{Commit, CommitId, CommitMeta, Operation, Snapshot};
 use crate::refs::{Position, Refs, validate_branch};
@@ -34,7 +34,10 @@ pub(crate) struct Inner {
 impl Inner {
     /// This process's queue of commits to `branch`.
     pub(crate) fn line(&self, branch: &str) -> Arc<Line> {
-        let mut lines = self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut lines = self
+            .lines
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         Arc::clone(lines.entry(branch.to_string()).or_default())
     }
 

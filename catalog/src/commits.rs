@@ -43,11 +43,14 @@ impl Commits {
         if let Some(commit) = self.cache.get(&id) {
             return Ok(commit);
         }
-        let bytes = self.read(&commit_path(id)).await.map_err(|e| match e.kind() {
-            ErrorKind::NotFound => Error::not_found(format!("there is no commit {id}"))
-                .with_hint("`pumphouse log` lists the commits of a branch"),
-            _ => e,
-        })?;
+        let bytes = self
+            .read(&commit_path(id))
+            .await
+            .map_err(|e| match e.kind() {
+                ErrorKind::NotFound => Error::not_found(format!("there is no commit {id}"))
+                    .with_hint("`pumphouse log` lists the commits of a branch"),
+                _ => e,
+            })?;
         let commit = Arc::new(Commit::open(id, &bytes)?);
         self.cache.insert(id, Arc::clone(&commit));
         Ok(commit)
@@ -65,7 +68,8 @@ impl Commits {
             self.store.put(path, bytes.clone().into()).await
         });
         futures::future::try_join_all(puts).await?;
-        self.cache.insert(draft.commit.id, Arc::clone(&draft.commit));
+        self.cache
+            .insert(draft.commit.id, Arc::clone(&draft.commit));
         Ok(())
     }
 
@@ -98,7 +102,10 @@ impl Commits {
                 author: meta.author,
                 message: meta.message,
                 // Clocks of several writers differ; history must not run backwards.
-                time: Utc::now().trunc_subsecs(6).max(parent.time).max(merged_time),
+                time: Utc::now()
+                    .trunc_subsecs(6)
+                    .max(parent.time)
+                    .max(merged_time),
                 operations,
                 properties: meta.properties,
             },

@@ -64,7 +64,9 @@ struct Queue {
 
 impl Line {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.queue
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The next group; none, and the queue idle, when nobody waits.
@@ -151,13 +153,12 @@ struct Applied {
     outcomes: Vec<Result<Snapshot>>,
 }
 
-async fn publish(
-    inner: &Inner,
-    branch: &str,
-    group: &[Request],
-) -> Result<Vec<Result<Snapshot>>> {
+async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<Result<Snapshot>>> {
     let mut retry = Retry::new(branch);
-    let mut known = inner.refs.known(branch).filter(|head| head.commit.is_some());
+    let mut known = inner
+        .refs
+        .known(branch)
+        .filter(|head| head.commit.is_some());
     loop {
         // What is known spares a read, but only a head just read may refuse a change.
         let fresh = known.is_none();
@@ -172,9 +173,16 @@ async fn publish(
         let Some(last) = applied.drafts.last() else {
             return Ok(applied.outcomes);
         };
-        let writes = applied.drafts.iter().map(|draft| inner.commits.write(draft));
+        let writes = applied
+            .drafts
+            .iter()
+            .map(|draft| inner.commits.write(draft));
         futures::future::try_join_all(writes).await?;
-        if inner.refs.publish(branch, head.number, Some(last.commit.id)).await? {
+        if inner
+            .refs
+            .publish(branch, head.number, Some(last.commit.id))
+            .await?
+        {
             let published = applied.outcomes.iter().flatten();
             published.for_each(|snapshot| inner.snapshots.remember(snapshot));
             return Ok(applied.outcomes);
@@ -222,7 +230,9 @@ async fn apply_one(
     meta.properties.extend(set.properties);
     let state = head.state().apply(&set.operations, &meta.properties)?;
     let commits = &inner.commits;
-    let draft = commits.draft(head.commit(), None, meta, set.operations, &state).await?;
+    let draft = commits
+        .draft(head.commit(), None, meta, set.operations, &state)
+        .await?;
     let next = Snapshot::new(Arc::clone(&draft.commit), state);
     Ok(Some((draft, next)))
 }
@@ -255,7 +265,11 @@ impl<'a> Retry<'a> {
             ))
             .with_hint("try again, or let fewer processes write to this branch"));
         }
-        tracing::debug!(branch = self.branch, lost = self.lost, "lost the race for a branch entry");
+        tracing::debug!(
+            branch = self.branch,
+            lost = self.lost,
+            "lost the race for a branch entry"
+        );
         let longest = 10 << self.lost.min(6);
         let pause = rand::random_range(0..longest);
         tokio::time::sleep(Duration::from_millis(pause)).await;

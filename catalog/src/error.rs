@@ -190,9 +190,10 @@ impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as Store;
         let (kind, message) = match &error {
-            Store::NotFound { path, .. } => {
-                (ErrorKind::NotFound, format!("no object {path} in the store"))
-            }
+            Store::NotFound { path, .. } => (
+                ErrorKind::NotFound,
+                format!("no object {path} in the store"),
+            ),
             Store::AlreadyExists { path, .. } => {
                 (ErrorKind::AlreadyExists, format!("object {path} exists"))
             }
@@ -228,7 +229,10 @@ fn generic(error: &object_store::Error) -> (ErrorKind, String) {
             HttpErrorKind::Decode => ErrorKind::Internal,
             _ => ErrorKind::Unavailable,
         };
-        return (kind, format!("the object store cannot be reached: {}", innermost(http)));
+        return (
+            kind,
+            format!("the object store cannot be reached: {}", innermost(http)),
+        );
     }
     if let Some(io) = find::<std::io::Error>(error) {
         let kind = match io.kind() {

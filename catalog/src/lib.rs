@@ -24,8 +24,8 @@
 mod branches;
 mod cache;
 mod catalog;
-mod committer;
 mod commits;
+mod committer;
 pub mod error;
 mod history;
 mod merge;

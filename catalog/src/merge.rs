@@ -62,7 +62,9 @@ impl Merge<'_> {
         let state = target.state().apply(&operations, &Default::default())?;
         let (onto, merged) = (target.commit(), Some(source.commit()));
         let commits = &inner.commits;
-        let draft = commits.draft(onto, merged, self.meta(), operations, &state).await?;
+        let draft = commits
+            .draft(onto, merged, self.meta(), operations, &state)
+            .await?;
         commits.write(&draft).await?;
         if !publish(draft.commit.id).await? {
             return Ok(None);
@@ -74,7 +76,10 @@ impl Merge<'_> {
 
     fn meta(&self) -> CommitMeta {
         let default = || format!("merge {} into {}", self.source, self.target);
-        CommitMeta::new(self.author, self.message.map_or_else(default, str::to_string))
+        CommitMeta::new(
+            self.author,
+            self.message.map_or_else(default, str::to_string),
+        )
     }
 
     fn unrelated(&self) -> Error {

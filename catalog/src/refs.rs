@@ -189,9 +189,15 @@ impl Refs {
     /// The names of all branches that have a log, deleted ones included.
     pub(crate) async fn names(&self) -> Result<BTreeSet<String>> {
         let folder = Path::from(BRANCHES);
-        let listing = self.store.object_store().list_with_delimiter(Some(&folder)).await?;
+        let listing = self
+            .store
+            .object_store()
+            .list_with_delimiter(Some(&folder))
+            .await?;
         let folders = listing.common_prefixes.iter();
-        Ok(folders.filter_map(|path| path.filename().map(decode)).collect())
+        Ok(folders
+            .filter_map(|path| path.filename().map(decode))
+            .collect())
     }
 
     /// The names and positions of all branches that are not deleted.
@@ -228,7 +234,9 @@ impl Refs {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Position>> {
-        self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.known
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -111,7 +111,9 @@ async fn candidates(inner: &Inner, hash: &str) -> Result<Vec<CommitId>> {
     let mut found = Vec::new();
     while let Some(object) = listing.try_next().await? {
         let name = object.location.filename().unwrap_or_default();
-        let id = name.strip_suffix(".json").and_then(|name| name.parse().ok());
+        let id = name
+            .strip_suffix(".json")
+            .and_then(|name| name.parse().ok());
         match id {
             Some(id) if name.starts_with(hash) => found.push(id),
             _ if inner.store.lists_in_order() => break,
@@ -141,7 +143,14 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "abc", "yesterday", "2026-13-01", "éééé", &"a".repeat(65)] {
+        for text in [
+            "",
+            "abc",
+            "yesterday",
+            "2026-13-01",
+            "éééé",
+            &"a".repeat(65),
+        ] {
             let error = parse_at(text).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{text}");
         }

@@ -46,7 +46,10 @@ impl Snapshots {
                 break read_checkpoint(commits, name).await?;
             }
             let Some(parent) = commit.parent else {
-                return Err(Error::corrupt(format!("root commit {} has no checkpoint", commit.id)));
+                return Err(Error::corrupt(format!(
+                    "root commit {} has no checkpoint",
+                    commit.id
+                )));
             };
             later.push(commit);
             commit = commits.get(parent).await?;
@@ -88,10 +91,13 @@ pub(crate) fn checkpoint_json(state: &State) -> Result<Vec<u8>> {
 }
 
 async fn read_checkpoint(commits: &Commits, name: &str) -> Result<State> {
-    let bytes = commits.read(&checkpoint_path(name)?).await.map_err(|e| match e.kind() {
-        ErrorKind::NotFound => Error::corrupt(format!("checkpoint {name} is missing")),
-        _ => e,
-    })?;
+    let bytes = commits
+        .read(&checkpoint_path(name)?)
+        .await
+        .map_err(|e| match e.kind() {
+            ErrorKind::NotFound => Error::corrupt(format!("checkpoint {name} is missing")),
+            _ => e,
+        })?;
     let what = format!("checkpoint {name}");
     if CommitId::of(&bytes).to_string() != name {
         return Err(Error::corrupt(format!(

@@ -36,9 +36,9 @@ impl Content {
     /// The uuid of the thing itself.
     pub fn uuid(&self) -> Uuid {
         match self {
-            Self::IcebergTable { uuid, .. } | Self::View { uuid, .. } | Self::Model { uuid, .. } => {
-                *uuid
-            }
+            Self::IcebergTable { uuid, .. }
+            | Self::View { uuid, .. }
+            | Self::Model { uuid, .. } => *uuid,
         }
     }
 

@@ -42,14 +42,18 @@ impl Key {
 
 fn validate_name(what: &str, name: &str) -> Result<()> {
     let mut chars = name.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let first = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let rest = chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '-'));
     if first && rest && name.len() <= LONGEST_NAME {
         return Ok(());
     }
-    Err(Error::invalid(format!("{what} {name:?} is not allowed")).with_hint(format!(
-        "letters, digits, _, $ and -, at most {LONGEST_NAME} of them, the first a letter or _"
-    )))
+    Err(
+        Error::invalid(format!("{what} {name:?} is not allowed")).with_hint(format!(
+            "letters, digits, _, $ and -, at most {LONGEST_NAME} of them, the first a letter or _"
+        )),
+    )
 }
 
 impl fmt::Display for Key {
@@ -100,7 +104,9 @@ mod tests {
     #[test]
     fn bad_names_are_refused() {
         let long = format!("a.{}", "x".repeat(256));
-        for text in ["", "a", "a.", ".a", "a.b.c", "1a.b", "a.b c", "a.b/c", "ä.b", &long] {
+        for text in [
+            "", "a", "a.", ".a", "a.b.c", "1a.b", "a.b c", "a.b/c", "ä.b", &long,
+        ] {
             let error = text.parse::<Key>().unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{text}");
             assert!(error.hint().is_some());

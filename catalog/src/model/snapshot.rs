@@ -63,7 +63,8 @@ impl State {
     fn apply_one(&mut self, operation: &Operation) -> Result<()> {
         match operation {
             Operation::Put { key, content } => {
-                self.contents.insert(Arc::new(key.clone()), Arc::new(content.clone()));
+                self.contents
+                    .insert(Arc::new(key.clone()), Arc::new(content.clone()));
             }
             Operation::Delete { key } => {
                 if self.contents.remove(key).is_none() {

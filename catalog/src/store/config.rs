@@ -105,7 +105,15 @@ mod tests {
 
     #[test]
     fn urls_of_no_store_are_refused_with_a_hint() {
-        for url in ["", "gs://b", "s3://", "s3:///x", "file://rel", "s3://b/a//c", "s3://b/.."] {
+        for url in [
+            "",
+            "gs://b",
+            "s3://",
+            "s3:///x",
+            "file://rel",
+            "s3://b/a//c",
+            "s3://b/..",
+        ] {
             let error = Place::parse(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{url}");
             assert!(error.hint().is_some(), "{url}");

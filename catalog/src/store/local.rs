@@ -53,10 +53,15 @@ impl LocalStore {
         let disk = Disk::new(root.clone());
         let (_, staged) = disk.stage(&root).map_err(fail)?;
         fs::remove_file(staged).map_err(fail)?;
-        let name = root.to_str().map(|name| name.trim_end_matches('/').to_string());
+        let name = root
+            .to_str()
+            .map(|name| name.trim_end_matches('/').to_string());
         let name = name.ok_or_else(|| {
-            Error::invalid(format!("the name of folder {} is not UTF-8", root.display()))
-                .with_hint("choose another folder: table metadata has to name it")
+            Error::invalid(format!(
+                "the name of folder {} is not UTF-8",
+                root.display()
+            ))
+            .with_hint("choose another folder: table metadata has to name it")
         })?;
         Ok(Self {
             inner: LocalFileSystem::new_with_prefix(&root)?,
@@ -114,7 +119,11 @@ impl Disk {
     pub(super) fn stage(&self, folder: &FsPath) -> io::Result<(File, PathBuf)> {
         loop {
             let staged = folder.join(format!("staged#{}", rand::random::<u64>()));
-            match OpenOptions::new().write(true).create_new(true).open(&staged) {
+            match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&staged)
+            {
                 Ok(file) => return Ok((file, staged)),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => fs::create_dir_all(folder)?,
@@ -172,7 +181,9 @@ impl Disk {
     }
 
     fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        self.durable.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.durable
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -110,7 +110,11 @@ mod tests {
     use super::*;
 
     fn folder_store(folder: &str) -> Store {
-        Store::new(Arc::new(InMemory::new()), &format!("file://{folder}"), false)
+        Store::new(
+            Arc::new(InMemory::new()),
+            &format!("file://{folder}"),
+            false,
+        )
     }
 
     #[test]

@@ -61,7 +61,10 @@ fn client(bucket: &str, config: &S3Config, retry: RetryConfig) -> Result<AmazonS
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint)?;
-        if builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none() {
+        if builder
+            .get_config_value(&AmazonS3ConfigKey::AccessKeyId)
+            .is_none()
+        {
             return Err(no_key(endpoint));
         }
         builder = builder.with_virtual_hosted_style_request(false);
@@ -81,13 +84,16 @@ fn check_endpoint(endpoint: &str) -> Result<()> {
     if endpoint.starts_with("http://") || endpoint.starts_with("https://") {
         return Ok(());
     }
-    Err(Error::invalid(format!("S3 endpoint {endpoint:?} is no URL"))
-        .with_hint("write it with its scheme, for instance http://localhost:9000"))
+    Err(
+        Error::invalid(format!("S3 endpoint {endpoint:?} is no URL"))
+            .with_hint("write it with its scheme, for instance http://localhost:9000"),
+    )
 }
 
 fn no_key(endpoint: &str) -> Error {
-    Error::unauthenticated(format!("no access key is set for S3 at {endpoint}"))
-        .with_hint("set the access key and the secret key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    Error::unauthenticated(format!("no access key is set for S3 at {endpoint}")).with_hint(
+        "set the access key and the secret key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
 }
 
 /// Lists one page: this needs a bucket, a right secret and an endpoint, and writes nothing.

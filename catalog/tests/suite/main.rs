@@ -1,0 +1,76 @@
+//! The catalog against real stores: a model-based property test, races, merges, errors.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod concurrency;
+mod errors;
+mod history;
+mod merging;
+mod model;
+mod property;
+mod stores;
+
+use catalog::{
+    Catalog, CommitId, CommitMeta, Content, Key, Operation, Snapshot, Store, StoreConfig,
+};
+use uuid::Uuid;
+
+fn key(name: &str) -> Key {
+    Key::new("ns", name).unwrap()
+}
+
+fn view(sql: impl ToString) -> Content {
+    Content::View {
+        uuid: Uuid::nil(),
+        sql: sql.to_string(),
+    }
+}
+
+fn put(name: &str, sql: impl ToString) -> Operation {
+    Operation::Put {
+        key: key(name),
+        content: view(sql),
+    }
+}
+
+fn delete(name: &str) -> Operation {
+    Operation::Delete { key: key(name) }
+}
+
+fn meta(message: impl ToString) -> CommitMeta {
+    CommitMeta::new("tester", message.to_string())
+}
+
+fn sql(snapshot: &Snapshot, name: &str) -> Option<String> {
+    match snapshot.get(&key(name))? {
+        Content::View { sql, .. } => Some(sql.clone()),
+        _ => None,
+    }
+}
+
+async fn memory() -> Catalog {
+    Catalog::open(Store::memory()).await.unwrap()
+}
+
+async fn folder(path: &std::path::Path) -> Catalog {
+    let config = StoreConfig {
+        url: path.to_str().unwrap().to_string(),
+        ..StoreConfig::default()
+    };
+    Catalog::open(Store::open(&config).await.unwrap())
+        .await
+        .unwrap()
+}
+
+/// Commits on the newest head.
+async fn commit(catalog: &Catalog, branch: &str, operations: Vec<Operation>) -> Snapshot {
+    let base = head_id(catalog, branch).await;
+    let meta = meta(format!("{} operations", operations.len()));
+    catalog
+        .commit_operations(branch, meta, base, operations)
+        .await
+        .unwrap()
+}
+
+async fn head_id(catalog: &Catalog, branch: &str) -> CommitId {
+    catalog.head(branch).await.unwrap().id()
+}
