@@ -1,0 +1,177 @@
+//! What DataFusion sees as catalogs: the refs one statement is pinned to, and nothing else.
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{CommitId, Content, Key, Snapshot};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::TableType;
+use lake::Lake;
+
+use crate::error::into_datafusion;
+use crate::table::LakeTable;
+
+/// One ref at one commit, with the tables a statement names.
+pub(crate) struct PinnedRef {
+    lake: Lake,
+    snapshot: Snapshot,
+    tables: HashMap<Key, Arc<LakeTable>>,
+}
+
+impl PinnedRef {
+    pub(crate) fn new(lake: Lake, snapshot: Snapshot) -> Self {
+        PinnedRef {
+            lake,
+            snapshot,
+            tables: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(crate) fn add(&mut self, table: LakeTable) {
+        self.tables.insert(table.key().clone(), Arc::new(table));
+    }
+
+    /// Loads a table nobody named, for `information_schema`: its schema only, no hot rows.
+    async fn load(&self, key: &Key) -> Result<Arc<LakeTable>> {
+        let table = self.lake.table(&self.snapshot, key).await;
+        let table = table.map_err(into_datafusion)?;
+        Ok(Arc::new(LakeTable::new(table, self.lake.store(), None)))
+    }
+}
+
+impl fmt::Debug for PinnedRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedRef")
+            .field("commit", &self.snapshot.commit().id.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys of `snapshot` that SQL reads as tables.
+pub(crate) fn table_keys(snapshot: &Snapshot) -> impl Iterator<Item = &Key> {
+    snapshot
+        .iter()
+        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }))
+        .map(|(key, _)| key)
+}
+
+/// All refs of one statement, by the name they are written with.
+#[derive(Debug, Default)]
+pub(crate) struct PinnedRefs(pub(crate) BTreeMap<String, Arc<PinnedRef>>);
+
+impl PinnedRefs {
+    /// The commit of each ref.
+    pub(crate) fn commits(&self) -> BTreeMap<String, CommitId> {
+        let refs = self.0.iter();
+        refs.map(|(name, pinned)| (name.clone(), pinned.snapshot.commit().id))
+            .collect()
+    }
+}
+
+impl CatalogProviderList for PinnedRefs {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    /// Nothing is ever added: the list belongs to one statement.
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let pinned = Arc::clone(self.0.get(name)?);
+        Some(Arc::new(RefCatalog(pinned)))
+    }
+}
+
+#[derive(Debug)]
+struct RefCatalog(Arc<PinnedRef>);
+
+impl CatalogProvider for RefCatalog {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema_names(&self) -> Vec<String> {
+        let names: BTreeSet<&str> = table_keys(&self.0.snapshot)
+            .map(|key| key.namespace.as_str())
+            .collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if !table_keys(&self.0.snapshot).any(|key| key.namespace == name) {
+            return None;
+        }
+        Some(Arc::new(Namespace {
+            pinned: Arc::clone(&self.0),
+            name: name.to_owned(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Namespace {
+    pinned: Arc<PinnedRef>,
+    name: String,
+}
+
+impl Namespace {
+    /// The key of `table`, when this namespace has it.
+    fn key(&self, table: &str) -> Option<Key> {
+        let key = Key {
+            namespace: self.name.clone(),
+            name: table.to_owned(),
+        };
+        let content = self.pinned.snapshot.get(&key)?;
+        matches!(content, Content::IcebergTable { .. }).then_some(key)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Namespace {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn table_names(&self) -> Vec<String> {
+        table_keys(&self.pinned.snapshot)
+            .filter(|key| key.namespace == self.name)
+            .map(|key| key.name.clone())
+            .collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(key) = self.key(name) else {
+            return Ok(None);
+        };
+        let table = match self.pinned.tables.get(&key) {
+            Some(table) => Arc::clone(table),
+            None => self.pinned.load(&key).await?,
+        };
+        Ok(Some(table))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(self.key(name).map(|_| TableType::Base))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.key(name).is_some()
+    }
+}

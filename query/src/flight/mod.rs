@@ -1,0 +1,21 @@
+//! Flight SQL: the server that BI tools and ADBC talk to, and the client behind the CLI.
+mod auth;
+mod client;
+mod handles;
+mod info;
+mod keys;
+mod listing;
+mod params;
+mod reply;
+mod serve;
+mod server;
+mod service;
+mod statements;
+mod status;
+
+pub use client::{BatchStream, Client};
+pub use serve::serve;
+
+/// Request header that names the ref of table names without one, for clients that cannot
+/// put it into the SQL.
+pub const REF_HEADER: &str = "x-pumphouse-ref";

@@ -1,0 +1,386 @@
+//! The Flight SQL commands, each answered by the engine.
+
+use arrow::datatypes::SchemaRef;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
+use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionBeginTransactionRequest, ActionBeginTransactionResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult, ActionEndTransactionRequest, CommandGetCatalogs,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
+    CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
+    CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+};
+use arrow_flight::{Action, FlightDescriptor, FlightInfo, Ticket};
+use bytes::Bytes;
+use catalog::Result;
+use futures::stream;
+use prost::Message;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::Engine;
+use crate::flight::reply::{self, DataStream};
+use crate::flight::statements::Statements;
+use crate::flight::status::to_status;
+use crate::flight::{REF_HEADER, info, keys, listing, params};
+
+const READ_ONLY: &str = "SQL is read-only here: rows arrive through ingest";
+const NO_TRANSACTIONS: &str =
+    "transactions are not supported: every statement reads one commit of each branch";
+
+type InfoReply = Result<Response<FlightInfo>, Status>;
+type DataReply = Result<Response<DataStream>, Status>;
+
+/// The Flight SQL service over one engine.
+pub(crate) struct Server {
+    engine: Engine,
+    statements: Statements,
+    sql_info: SqlInfoData,
+    types: XdbcTypeInfoData,
+}
+
+impl Server {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Server {
+            statements: Statements::new(engine.clone()),
+            sql_info: info::sql_info(&engine),
+            types: info::type_info(),
+            engine,
+        }
+    }
+
+    pub(crate) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// The ref a call names in its header for table names without one.
+    pub(crate) fn default_ref(metadata: &MetadataMap) -> Result<Option<String>, Status> {
+        let Some(value) = metadata.get(REF_HEADER) else {
+            return Ok(None);
+        };
+        let value = value.to_str();
+        let value = value.map_err(|_| Status::invalid_argument("the ref header is not text"))?;
+        Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+    }
+}
+
+/// The answer to a query that was planned: its handle wrapped into a ticket.
+fn planned(planned: Result<(SchemaRef, Bytes)>, descriptor: FlightDescriptor) -> InfoReply {
+    let (schema, statement_handle) = planned.map_err(|error| to_status(&error))?;
+    let ticket = TicketStatementQuery { statement_handle };
+    reply::info(&schema, ticket.as_any().encode_to_vec(), descriptor)
+}
+
+#[tonic::async_trait]
+impl FlightSqlService for Server {
+    type FlightService = Server;
+
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        let default_ref = Server::default_ref(request.metadata())?;
+        let plan = self.statements.plan(&query.query, default_ref.as_deref());
+        planned(plan.await, request.into_inner())
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        let plan = self
+            .statements
+            .plan_prepared(&query.prepared_statement_handle);
+        planned(plan.await, request.into_inner())
+    }
+
+    async fn get_flight_info_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&query.into_builder().schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&query.into_builder().schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_tables(
+        &self,
+        query: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&query.into_builder().schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&query.into_builder().schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_sql_info(
+        &self,
+        _query: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&self.sql_info.schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        _query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&self.types.schema(), request.into_inner())
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        _query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&keys::primary_keys(), request.into_inner())
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        _query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&keys::foreign_keys(), request.into_inner())
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        _query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&keys::foreign_keys(), request.into_inner())
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        _query: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> InfoReply {
+        reply::command_info(&keys::foreign_keys(), request.into_inner())
+    }
+
+    async fn do_get_statement(
+        &self,
+        ticket: TicketStatementQuery,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        let rows = self.statements.run(&ticket.statement_handle);
+        let rows = rows.map_err(|error| to_status(&error))?;
+        Ok(reply::rows(rows.schema(), rows))
+    }
+
+    /// For clients that take the handle itself for a ticket.
+    async fn do_get_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        let planned = self
+            .statements
+            .plan_prepared(&query.prepared_statement_handle);
+        let (_, handle) = planned.await.map_err(|error| to_status(&error))?;
+        let rows = self.statements.run(&handle);
+        let rows = rows.map_err(|error| to_status(&error))?;
+        Ok(reply::rows(rows.schema(), rows))
+    }
+
+    async fn do_get_catalogs(
+        &self,
+        query: CommandGetCatalogs,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        reply::batch(listing::catalogs(&self.engine, query).await)
+    }
+
+    async fn do_get_schemas(
+        &self,
+        query: CommandGetDbSchemas,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        reply::batch(listing::schemas(&self.engine, query).await)
+    }
+
+    async fn do_get_tables(&self, query: CommandGetTables, _request: Request<Ticket>) -> DataReply {
+        reply::batch(listing::tables(&self.engine, query).await)
+    }
+
+    async fn do_get_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        reply::batch(listing::table_types(query))
+    }
+
+    async fn do_get_sql_info(
+        &self,
+        query: CommandGetSqlInfo,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        let infos = query.into_builder(&self.sql_info).build();
+        reply::batch(infos.map_err(listing::building))
+    }
+
+    async fn do_get_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        let types = query.into_builder(&self.types).build();
+        reply::batch(types.map_err(listing::building))
+    }
+
+    async fn do_get_primary_keys(
+        &self,
+        _query: CommandGetPrimaryKeys,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        Ok(reply::nothing(keys::primary_keys()))
+    }
+
+    async fn do_get_exported_keys(
+        &self,
+        _query: CommandGetExportedKeys,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        Ok(reply::nothing(keys::foreign_keys()))
+    }
+
+    async fn do_get_imported_keys(
+        &self,
+        _query: CommandGetImportedKeys,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        Ok(reply::nothing(keys::foreign_keys()))
+    }
+
+    async fn do_get_cross_reference(
+        &self,
+        _query: CommandGetCrossReference,
+        _request: Request<Ticket>,
+    ) -> DataReply {
+        Ok(reply::nothing(keys::foreign_keys()))
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        _ticket: CommandStatementUpdate,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(Status::unimplemented(READ_ONLY))
+    }
+
+    async fn do_put_statement_ingest(
+        &self,
+        _ticket: CommandStatementIngest,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(Status::unimplemented(READ_ONLY))
+    }
+
+    async fn do_put_prepared_statement_update(
+        &self,
+        _query: CommandPreparedStatementUpdate,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(Status::unimplemented(READ_ONLY))
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        let rows = params::read(request.into_inner()).await?;
+        let handle = query.prepared_statement_handle;
+        let bound = self.statements.bind(&handle, rows);
+        bound.map_err(|error| to_status(&error))?;
+        Ok(DoPutPreparedStatementResult {
+            prepared_statement_handle: Some(handle),
+        })
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        query: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let default_ref = Server::default_ref(request.metadata())?;
+        let prepared = self.statements.prepare(query.query, default_ref).await;
+        let prepared = prepared.map_err(|error| to_status(&error))?;
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle: prepared.handle,
+            dataset_schema: reply::schema_bytes(&prepared.columns)?,
+            parameter_schema: reply::schema_bytes(&prepared.parameters)?,
+        })
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        query: ActionClosePreparedStatementRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        self.statements.close(&query.prepared_statement_handle);
+        Ok(())
+    }
+
+    async fn do_action_begin_transaction(
+        &self,
+        _query: ActionBeginTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionBeginTransactionResult, Status> {
+        Err(Status::unimplemented(NO_TRANSACTIONS))
+    }
+
+    async fn do_action_end_transaction(
+        &self,
+        _query: ActionEndTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(Status::unimplemented(NO_TRANSACTIONS))
+    }
+
+    /// Sessions: closing one is always fine, since nothing is kept in it.
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        /// `CloseSessionResult { status: CLOSED }`, a message arrow-flight has no type for.
+        const CLOSED: &[u8] = &[0x08, 0x01];
+        match request.get_ref().r#type.as_str() {
+            "CloseSession" => {
+                let result = arrow_flight::Result::new(CLOSED);
+                Ok(Response::new(Box::pin(stream::iter([Ok(result)]))))
+            }
+            "SetSessionOptions" | "GetSessionOptions" => Err(Status::unimplemented(format!(
+                "there are no session options: name the ref in the SQL (ref.namespace.table) \
+                 or send it in the header {REF_HEADER}"
+            ))),
+            other => Err(Status::unimplemented(format!("no action \"{other}\" here"))),
+        }
+    }
+
+    /// All infos are given when the server is built.
+    async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
+}

@@ -1,0 +1,218 @@
+//! SQL text to a statement that may run here: one statement, reading only.
+use std::ops::ControlFlow;
+
+use catalog::{Error, Result};
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+use crate::error::stream_error;
+
+/// Parses `sql`; `?` placeholders become `$1`, `$2`, ... from left to right.
+///
+/// # Errors
+/// `InvalidInput` for a syntax error or anything but one statement, `Unsupported`
+/// for a statement that is not reading.
+pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+    let dialect = GenericDialect {};
+    let mut statements = DFParserBuilder::new(sql)
+        .with_dialect(&dialect)
+        .with_recursion_limit(state.config_options().sql_parser.recursion_limit)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(stream_error)?;
+    let Some(mut statement) = statements.pop_front() else {
+        return Err(Error::invalid("the SQL text holds no statement"));
+    };
+    if !statements.is_empty() {
+        return Err(Error::invalid("more than one SQL statement in one request")
+            .with_hint("send them one by one"));
+    }
+    check(&statement)?;
+    number_placeholders(&mut statement)?;
+    Ok(statement)
+}
+
+/// Refuses what only the plan shows, such as a writing statement under EXPLAIN.
+pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(plan)
+        .map_err(|error| read_only(&stream_error(error).message().to_lowercase()))
+}
+
+fn check(statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Statement(inner) => check_sql(inner),
+        Statement::Explain(explain) => check(&explain.statement),
+        Statement::CreateExternalTable(_) => Err(read_only("CREATE EXTERNAL TABLE")),
+        Statement::CopyTo(_) => Err(read_only("COPY")),
+        Statement::Reset(_) => Err(settings("RESET")),
+    }
+}
+
+/// A list of what is allowed, so that a new kind of statement is refused until it is looked at.
+fn check_sql(statement: &SqlStatement) -> Result<()> {
+    match statement {
+        SqlStatement::Query(_)
+        | SqlStatement::ExplainTable { .. }
+        | SqlStatement::ShowTables { .. }
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowFunctions { .. }
+        | SqlStatement::ShowVariable { .. } => Ok(()),
+        SqlStatement::Explain { statement, .. } => check_sql(statement),
+        SqlStatement::Set(_) => Err(settings("SET")),
+        SqlStatement::StartTransaction { .. }
+        | SqlStatement::Commit { .. }
+        | SqlStatement::Rollback { .. } => Err(Error::unsupported(
+            "transactions are not supported: every statement reads one commit of each branch",
+        )),
+        other => Err(read_only(&first_words(other))),
+    }
+}
+
+fn first_words(statement: &SqlStatement) -> String {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    words.join(" ")
+}
+
+fn read_only(what: &str) -> Error {
+    Error::unsupported(format!("SQL is read-only here: {what} is not supported"))
+        .with_hint("rows arrive through ingest, tables and branches change through commits")
+}
+
+fn settings(what: &str) -> Error {
+    Error::unsupported(format!(
+        "{what} is not supported: a statement has no session to keep settings in"
+    ))
+}
+
+fn number_placeholders(statement: &mut Statement) -> Result<()> {
+    let mut numbering = Numbering::default();
+    number_in(statement, &mut numbering);
+    if numbering.anonymous > 0 && numbering.named {
+        return Err(Error::invalid("a statement has both ? and $n placeholders")
+            .with_hint("use one of the two forms"));
+    }
+    Ok(())
+}
+
+fn number_in(statement: &mut Statement, numbering: &mut Numbering) {
+    match statement {
+        Statement::Statement(inner) => {
+            let ControlFlow::Continue(()) = VisitMut::visit(inner.as_mut(), numbering);
+        }
+        Statement::Explain(explain) => number_in(&mut explain.statement, numbering),
+        _ => {}
+    }
+}
+
+#[derive(Default)]
+struct Numbering {
+    anonymous: usize,
+    named: bool,
+}
+
+impl VisitorMut for Numbering {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_value(&mut self, value: &mut Value) -> ControlFlow<Self::Break> {
+        if let Value::Placeholder(name) = value {
+            if name == "?" {
+                self.anonymous += 1;
+                *name = format!("${}", self.anonymous);
+            } else {
+                self.named = true;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::ErrorKind;
+    use datafusion::execution::SessionStateBuilder;
+
+    use super::*;
+
+    fn parsed(sql: &str) -> Result<Statement> {
+        parse(
+            &SessionStateBuilder::new_with_default_features().build(),
+            sql,
+        )
+    }
+
+    #[test]
+    fn reading_statements_pass() {
+        for sql in [
+            "select 1",
+            "with t as (select 1 as a) select * from t",
+            "values (1), (2)",
+            "explain select 1",
+            "explain analyze verbose select 1",
+            "describe pumps.telemetry",
+            "show tables",
+            "show columns from pumps.telemetry",
+            "show all",
+        ] {
+            assert!(parsed(sql).is_ok(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn writing_statements_are_refused() {
+        for sql in [
+            "create table t (a int)",
+            "create external table t stored as csv location '/etc/passwd'",
+            "copy (select 1) to '/tmp/x.parquet'",
+            "insert into pumps.telemetry values (1)",
+            "update t set a = 1",
+            "delete from t",
+            "drop table t",
+            "set datafusion.execution.batch_size = 1",
+            "reset datafusion.execution.batch_size",
+            "explain copy (select 1) to '/tmp/x.parquet'",
+            "explain create table t as select 1",
+            "prepare p as select 1",
+            "begin",
+            "commit",
+            "truncate table t",
+            "create function f() returns int return 1",
+        ] {
+            let error = parsed(sql).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn not_one_statement_is_refused() {
+        for sql in [
+            "",
+            "  ;",
+            "-- nothing",
+            "select 1; select 2",
+            "selec 1",
+            "select 'a",
+        ] {
+            let error = parsed(sql).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn question_marks_are_numbered_as_written() {
+        let statement = parsed("select ? from t where a between ? and ? limit ?").unwrap();
+        assert_eq!(
+            statement.to_string(),
+            "SELECT $1 FROM t WHERE a BETWEEN $2 AND $3 LIMIT $4"
+        );
+        assert!(parsed("select ? + $1").is_err());
+    }
+}

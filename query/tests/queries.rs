@@ -1,0 +1,19 @@
+//! The query crate against a real catalog and lake in memory, and over a real socket.
+#![allow(clippy::unwrap_used)]
+
+#[path = "queries/fixture.rs"]
+mod fixture;
+#[path = "queries/flight.rs"]
+mod flight;
+#[path = "queries/flight_metadata.rs"]
+mod flight_metadata;
+#[path = "queries/golden.rs"]
+mod golden;
+#[path = "queries/hot.rs"]
+mod hot;
+#[path = "queries/limits.rs"]
+mod limits;
+#[path = "queries/property.rs"]
+mod property;
+#[path = "queries/pruning.rs"]
+mod pruning;

@@ -1,0 +1,167 @@
+//! Files that cannot match are not read, and nothing is read that the manifests know.
+use lake::TableSpec;
+use query::Engine;
+
+use crate::fixture::{
+    Fixture, column, config, day_of_telemetry, empty_lake, key, meta, telemetry_schema,
+};
+
+/// The physical plan of `sql`, with what happened when it ran where `analyze`.
+async fn plan(engine: &Engine, sql: &str, analyze: bool) -> String {
+    let explain = if analyze {
+        "explain analyze"
+    } else {
+        "explain"
+    };
+    let (_, batches) = engine
+        .collect(&format!("{explain} {sql}"), None)
+        .await
+        .unwrap();
+    arrow::util::pretty::pretty_format_batches(&batches)
+        .unwrap()
+        .to_string()
+}
+
+async fn files_planned(engine: &Engine, condition: &str) -> usize {
+    let sql = format!("select flow, note from pumps.telemetry where {condition}");
+    plan(engine, &sql, false).await.matches(".parquet").count()
+}
+
+#[tokio::test]
+async fn manifests_keep_files_out_of_the_plan() {
+    let fixture = Fixture::new().await;
+    let engine = fixture.engine();
+    for (condition, files) in [
+        ("true", 4),
+        ("ts >= '2026-11-03' and ts < '2026-11-04'", 1),
+        ("ts < '2026-11-02'", 1),
+        ("ts > '2026-11-02T12:00:00Z'", 2),
+        ("ts = '2026-11-02T12:00:00Z' or starts = 300", 2),
+        ("date_trunc('day', ts) = '2026-11-02'", 1),
+        ("starts between 105 and 215", 2),
+        ("flow > 20", 2),
+        ("flow < 0", 0),
+        ("pump > 'c'", 0),
+        ("pump = 'b'", 4),
+        ("pump like 'd%'", 0),
+        ("ts is null", 0),
+        ("flow is null", 4),
+    ] {
+        assert_eq!(
+            files_planned(&engine, condition).await,
+            files,
+            "{condition}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn counts_and_bounds_come_from_manifests() {
+    let engine = Fixture::new().await.engine();
+    for sql in [
+        "select count(*) from pumps.telemetry",
+        "select min(ts), max(ts), max(starts), count(starts) from pumps.telemetry",
+    ] {
+        let plan = plan(&engine, sql, false).await;
+        assert!(!plan.contains(".parquet"), "{sql}\n{plan}");
+    }
+    // Bounds of strings may be truncated, so these must be read.
+    let plan = plan(&engine, "select max(pump) from pumps.telemetry", false).await;
+    assert!(plan.contains(".parquet"), "{plan}");
+}
+
+#[tokio::test]
+async fn long_strings_keep_their_last_characters() {
+    let lake = empty_lake().await;
+    let long = |last: char| format!("{}{last}", "x".repeat(100));
+    let name = key("pumps.names");
+    let schema = telemetry_schema().project(&[0]).unwrap();
+    let spec = TableSpec {
+        schema: schema.clone().into(),
+        partition_day: None,
+        sort: vec![],
+        bloom: vec![],
+    };
+    lake.create_table("main", &name, &spec, meta("create"))
+        .await
+        .unwrap();
+    let values = arrow::array::StringArray::from(vec![long('a'), long('z')]);
+    let rows = arrow::array::RecordBatch::try_new(schema.into(), vec![std::sync::Arc::new(values)]);
+    lake.append_batches("main", &name, vec![rows.unwrap()], meta("rows"))
+        .await
+        .unwrap();
+    let engine = Engine::new(lake, None, config());
+    assert_eq!(
+        column(&engine, "select max(pump) from pumps.names").await,
+        [long('z')]
+    );
+    let sql = format!(
+        "select count(*) from pumps.names where pump = '{}'",
+        long('z')
+    );
+    assert_eq!(column(&engine, &sql).await, ["1"]);
+}
+
+/// A value within the bounds of every file, but in none: only bloom filters can tell.
+#[tokio::test]
+async fn bloom_filters_skip_row_groups() {
+    let engine = Fixture::new().await.engine();
+    let plan = plan(
+        &engine,
+        "select flow from pumps.telemetry where pump = 'aa'",
+        true,
+    )
+    .await;
+    assert!(
+        plan.contains("row_groups_pruned_bloom_filter=4 total → 0 matched"),
+        "{plan}"
+    );
+}
+
+#[tokio::test]
+async fn the_filter_runs_inside_the_scan() {
+    let engine = Fixture::new().await.engine();
+    let plan = plan(
+        &engine,
+        "select flow from pumps.telemetry where starts > 5 and pump = 'a'",
+        false,
+    )
+    .await;
+    assert!(plan.contains("predicate="), "{plan}");
+    assert!(!plan.contains("FilterExec"), "{plan}");
+}
+
+/// Newest rows first with a limit: files older than the rows found need not be opened.
+#[tokio::test]
+async fn a_limit_on_sorted_rows_prunes_while_it_runs() {
+    let lake = empty_lake().await;
+    let table = key("pumps.telemetry");
+    let spec = TableSpec {
+        schema: telemetry_schema(),
+        partition_day: Some("ts".to_owned()),
+        sort: vec!["pump".to_owned(), "ts".to_owned()],
+        bloom: vec![],
+    };
+    lake.create_table("main", &table, &spec, meta("create"))
+        .await
+        .unwrap();
+    for day in 0..12 {
+        lake.append_batches("main", &table, vec![day_of_telemetry(day)], meta("day"))
+            .await
+            .unwrap();
+    }
+    let engine = Engine::new(
+        lake,
+        None,
+        query::EngineConfig {
+            target_partitions: 1,
+            ..config()
+        },
+    );
+    let sql = "select ts, pump from pumps.telemetry order by ts desc limit 2";
+    let plan = plan(&engine, sql, true).await;
+    assert!(
+        plan.contains("files_ranges_pruned_statistics=12 total → 1 matched"),
+        "{plan}"
+    );
+}

@@ -1,0 +1,10 @@
+select count(*) from main.pumps.telemetry;
+select count(*) from dev.pumps.telemetry;
+select count(*) from dev.pumps.trial;
+select count(*) from "main@{commit 0}".pumps.telemetry;
+select count(*) from "{commit 1}".pumps.telemetry;
+select count(*) from "main@2100-01-01T00:00:00Z".pumps.telemetry;
+select count(*) from "main@2000-01-01".pumps.telemetry;
+select a.n - b.n as added from (select count(*) n from main.pumps.telemetry) a, (select count(*) n from "main@{commit 0}".pumps.telemetry) b;
+select count(*) from "main@yesterday".pumps.telemetry;
+select count(*) from nowhere.pumps.telemetry;
