@@ -1,0 +1,235 @@
+//! Messages to typed rows: topic to stream, JSON object to columns, everything else to dead letters.
+//!
+//! Decoding is plain computation. Where a message needs columns its table does not have, [`Decoder`]
+//! says so and the caller asks the lake, then decodes the message again.
+
+mod column;
+mod dead_letter;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+mod time;
+mod value;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use bytes::Bytes;
+use catalog::{Key, Result};
+use lake::TableSpec;
+
+use crate::config::IngestConfig;
+use crate::wal::Message;
+use dead_letter::DeadLetters;
+use stream::{Problem, Stream};
+use table::TableRows;
+
+pub(crate) use column::Kind;
+pub(crate) use dead_letter::{RECEIVED_AT, schema as dead_letter_schema};
+
+/// Topics whose stream and levels are remembered.
+const MOST_TOPICS: usize = 10_000;
+
+/// Turns messages into record batches per table.
+pub(crate) struct Decoder {
+    streams: Vec<Stream>,
+    tables: Vec<Table>,
+    topics: HashMap<Bytes, Option<Match>>,
+    dead: DeadLetters,
+    dead_letter_table: Key,
+    max_message_bytes: usize,
+    /// Batches cut early because their table's schema changed.
+    cut: Vec<(Key, RecordBatch)>,
+}
+
+struct Table {
+    key: Key,
+    rows: Option<TableRows>,
+}
+
+/// The stream of a topic and the values of its variables.
+struct Match {
+    stream: usize,
+    levels: Vec<String>,
+}
+
+/// Columns a message needs before it can be decoded.
+#[derive(Debug)]
+pub(crate) struct Need {
+    pub(crate) key: Key,
+    /// The columns, nullable.
+    pub(crate) columns: SchemaRef,
+    /// How to create the table when there is none.
+    pub(crate) spec: TableSpec,
+    /// The stream that asks.
+    pub(crate) stream: usize,
+}
+
+/// What was decoded since the last call.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// Batches of stream tables and of the dead-letter table.
+    pub(crate) batches: Vec<(Key, RecordBatch)>,
+    /// Rows of stream tables among them.
+    pub(crate) rows: usize,
+    /// Dead letters among them.
+    pub(crate) dead_letters: usize,
+}
+
+impl Decoder {
+    /// A decoder for validated streams.
+    pub(crate) fn new(config: &IngestConfig) -> Result<Self> {
+        let mut tables: Vec<Table> = Vec::new();
+        let mut streams = Vec::new();
+        for stream in &config.streams {
+            let known = tables.iter().position(|t| t.key == stream.table);
+            let table = known.unwrap_or_else(|| {
+                let key = stream.table.clone();
+                tables.push(Table { key, rows: None });
+                tables.len() - 1
+            });
+            streams.push(Stream::new(stream, table)?);
+        }
+        Ok(Self {
+            streams,
+            tables,
+            topics: HashMap::new(),
+            dead: DeadLetters::new(),
+            dead_letter_table: config.dead_letter_table.clone(),
+            max_message_bytes: config.max_message_bytes,
+            cut: Vec::new(),
+        })
+    }
+
+    /// Decodes a message into a row or a dead letter; `capacity` is how many are to be expected
+    /// until [`Decoder::finish`].
+    ///
+    /// # Errors
+    /// [`Need`] when the table lacks columns: get them, call [`Decoder::set_schema`], and push the
+    /// message again, or make it a dead letter.
+    pub(crate) fn push(&mut self, message: &Message, capacity: usize) -> Result<(), Box<Need>> {
+        let Some(found) = lookup(&mut self.topics, &self.streams, &message.topic) else {
+            self.dead.push(message, "no stream matches the topic", None);
+            return Ok(());
+        };
+        let stream = &self.streams[found.stream];
+        if message.payload.len() > self.max_message_bytes {
+            let reason = format!(
+                "the payload of {} bytes is larger than the {} allowed",
+                message.payload.len(),
+                self.max_message_bytes
+            );
+            self.dead.push(message, &reason, Some(&stream.name));
+            return Ok(());
+        }
+        let table = &mut self.tables[stream.table];
+        let problem = stream.decode(
+            &found.levels,
+            &message.payload,
+            message.received,
+            table.rows.as_mut(),
+            capacity,
+        );
+        match problem {
+            Ok(()) => Ok(()),
+            Err(Problem::Dead(reason)) => {
+                self.dead.push(message, &reason, Some(&stream.name));
+                Ok(())
+            }
+            Err(Problem::Columns(columns)) => Err(Box::new(Need {
+                key: table.key.clone(),
+                spec: spec(stream, &columns),
+                columns: nullable(&columns),
+                stream: found.stream,
+            })),
+        }
+    }
+
+    /// Makes a dead letter of a message that [`Decoder::push`] could not place.
+    pub(crate) fn dead_letter(&mut self, message: &Message, reason: &str, need: &Need) {
+        let stream = &self.streams[need.stream].name;
+        self.dead.push(message, reason, Some(stream));
+    }
+
+    /// Tells the schema of a table, new or changed.
+    pub(crate) fn set_schema(&mut self, key: &Key, schema: SchemaRef) -> Result<()> {
+        for table in self.tables.iter_mut().filter(|t| t.key == *key) {
+            if let Some(rows) = &mut table.rows
+                && let Some(batch) = rows.take()?
+            {
+                self.cut.push((key.clone(), batch));
+            }
+            table.rows = Some(TableRows::new(Arc::clone(&schema)));
+        }
+        Ok(())
+    }
+
+    /// The batches of everything pushed since the last call.
+    pub(crate) fn finish(&mut self) -> Result<Decoded> {
+        let mut decoded = Decoded {
+            batches: std::mem::take(&mut self.cut),
+            ..Decoded::default()
+        };
+        for table in &mut self.tables {
+            if let Some(rows) = &mut table.rows
+                && let Some(batch) = rows.take()?
+            {
+                decoded.batches.push((table.key.clone(), batch));
+            }
+        }
+        decoded.rows = decoded.batches.iter().map(|(_, b)| b.num_rows()).sum();
+        if let Some(batch) = self.dead.take()? {
+            decoded.dead_letters = batch.num_rows();
+            decoded
+                .batches
+                .push((self.dead_letter_table.clone(), batch));
+        }
+        Ok(decoded)
+    }
+}
+
+/// The stream of a topic, remembered from the last time.
+fn lookup<'t>(
+    topics: &'t mut HashMap<Bytes, Option<Match>>,
+    streams: &[Stream],
+    topic: &Bytes,
+) -> Option<&'t Match> {
+    if !topics.contains_key(topic) {
+        if topics.len() == MOST_TOPICS {
+            topics.clear();
+        }
+        // Copied, so that the cache does not keep a whole network buffer alive.
+        topics.insert(Bytes::copy_from_slice(topic), find(streams, topic));
+    }
+    topics.get(topic)?.as_ref()
+}
+
+fn find(streams: &[Stream], topic: &[u8]) -> Option<Match> {
+    let topic = std::str::from_utf8(topic).ok()?;
+    streams.iter().enumerate().find_map(|(stream, s)| {
+        let levels = s.template.matches(topic)?;
+        Some(Match {
+            stream,
+            levels: levels.into_iter().map(str::to_owned).collect(),
+        })
+    })
+}
+
+fn nullable(columns: &[(String, Kind)]) -> SchemaRef {
+    let field = |(name, kind): &(String, Kind)| Field::new(name, kind.data_type(), true);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn spec(stream: &Stream, first: &[(String, Kind)]) -> TableSpec {
+    let device: Vec<String> = stream.device().map(str::to_owned).into_iter().collect();
+    let time = stream.time().to_owned();
+    TableSpec {
+        schema: nullable(&stream.all_columns(first)),
+        partition_day: Some(time.clone()),
+        sort: device.iter().cloned().chain([time]).collect(),
+        bloom: device,
+    }
+}

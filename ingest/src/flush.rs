@@ -1,0 +1,220 @@
+//! Flushing: the waiting rows become files, and one commit holds them with the log position.
+//!
+//! A flush that failed is tried again with the same rows and the same watermark until the lake has
+//! it: its commit may have succeeded although its answer was lost, and then the head's watermark
+//! already is the one aimed at.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use catalog::{CommitMeta, Error, ErrorKind, Result, Snapshot};
+use lake::Append;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::buffer::{Buffer, Due, Sealed};
+use crate::stats::Counters;
+use crate::tables::{AUTHOR, Tables};
+use crate::wal::Retention;
+
+/// Asks for a flush of everything decoded; answered with its outcome.
+pub(crate) type Request = oneshot::Sender<Result<()>>;
+
+/// Commits the buffer's rows.
+pub(crate) struct Flusher {
+    pub(crate) tables: Tables,
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) ingester: String,
+    pub(crate) retention: Retention,
+    pub(crate) interval: Duration,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+    /// The watermark of the last commit, 0 for none.
+    pub(crate) watermark: u64,
+}
+
+impl Flusher {
+    /// Flushes when rows, bytes or age ask for it, or somebody does.
+    ///
+    /// Returns only with the error that ends ingesting: another process commits as this ingester.
+    pub(crate) async fn run(mut self) -> Error {
+        loop {
+            let request = self.wait().await;
+            let mut waiting: Vec<Request> = request.into_iter().collect();
+            while let Ok(request) = self.requests.try_recv() {
+                waiting.push(request);
+            }
+            if let Err(fatal) = self.flush(&mut waiting).await {
+                for request in waiting {
+                    let _ = request.send(Err(fatal.clone()));
+                }
+                return fatal;
+            }
+        }
+    }
+
+    /// Waits until a flush is due; the request, if one was made.
+    async fn wait(&mut self) -> Option<Request> {
+        loop {
+            let age = match self.buffer.due() {
+                Due::Now => return None,
+                Due::Idle => Duration::MAX,
+                Due::Since(since) => self.interval.saturating_sub(since.elapsed()),
+            };
+            if age.is_zero() {
+                return None;
+            }
+            tokio::select! {
+                () = self.buffer.changed() => {}
+                () = tokio::time::sleep(age.min(Duration::from_secs(3600))) => {}
+                Some(request) = self.requests.recv() => return Some(request),
+            }
+        }
+    }
+
+    /// Commits everything decoded so far, however often it takes. Those who wait hear of the first
+    /// failure, and of failures that happen while they wait.
+    async fn flush(&mut self, waiting: &mut Vec<Request>) -> Result<()> {
+        let Some(sealed) = self.buffer.seal() else {
+            answer(waiting, &Ok(()));
+            return Ok(());
+        };
+        let mut backoff = Backoff::new();
+        let mut written = Vec::with_capacity(sealed.tables.len());
+        loop {
+            let started = Instant::now();
+            let error = match self.commit(&sealed, &mut written).await {
+                Ok(()) => {
+                    self.committed(&sealed, started.elapsed());
+                    answer(waiting, &Ok(()));
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if self.is_fenced(&sealed).await {
+                return Err(self.fenced(error));
+            }
+            if self.watermark == sealed.end {
+                self.committed(&sealed, started.elapsed());
+                answer(waiting, &Ok(()));
+                return Ok(());
+            }
+            if !error.is_retryable() {
+                // The files may not fit what a table has become: write them anew.
+                written.clear();
+            }
+            tracing::warn!(%error, rows = sealed.rows, "cannot flush, trying again");
+            let counters = &self.tables.counters;
+            counters.set_error(Some(error.to_string()));
+            answer(waiting, &Err(error));
+            self.pause(&mut backoff, waiting).await;
+        }
+    }
+
+    /// Waits before the next attempt; those who ask meanwhile get its outcome.
+    async fn pause(&mut self, backoff: &mut Backoff, waiting: &mut Vec<Request>) {
+        let delay = backoff.next_delay();
+        let request = tokio::time::timeout(delay, self.requests.recv()).await;
+        if let Ok(Some(request)) = request {
+            // Somebody waits for it: try at once.
+            waiting.push(request);
+        }
+    }
+
+    /// One attempt: writes the files that are not in `written`, commits them with the watermark.
+    async fn commit(&self, sealed: &Sealed, written: &mut Vec<Append>) -> Result<()> {
+        let lake = &self.tables.lake;
+        let branch = &self.tables.branch;
+        let head = lake.catalog().head(branch).await?;
+        for (key, batches) in &sealed.tables[written.len()..] {
+            written.push(self.write(&head, key, batches).await?);
+        }
+        let message = match sealed.tables.as_slice() {
+            [(key, _)] => format!("{} rows into {key}", sealed.rows),
+            tables => format!("{} rows into {} tables", sealed.rows, tables.len()),
+        };
+        let expected = (self.watermark > 0).then_some(self.watermark);
+        let change =
+            lake.append(written.clone())
+                .with_watermark(&self.ingester, expected, sealed.end);
+        let meta = CommitMeta::new(AUTHOR, message);
+        lake.catalog()
+            .commit(branch, meta, Arc::new(change))
+            .await
+            .map(drop)
+    }
+
+    /// Writes one table's files; a table that lost columns meanwhile gets them back.
+    async fn write(
+        &self,
+        head: &Snapshot,
+        key: &catalog::Key,
+        batches: &[arrow::array::RecordBatch],
+    ) -> Result<Append> {
+        let lake = &self.tables.lake;
+        let mut table = lake.table(head, key).await?;
+        let mut files = lake.write(&table, batches.to_vec()).await;
+        if matches!(&files, Err(e) if e.kind() == ErrorKind::InvalidInput)
+            && let Some(last) = batches.last()
+        {
+            let meta = CommitMeta::new(AUTHOR, format!("restore columns of {key}"));
+            let schema = last.schema();
+            table = lake.evolve(&self.tables.branch, key, &schema, meta).await?;
+            files = lake.write(&table, batches.to_vec()).await;
+        }
+        Ok(Append {
+            key: key.clone(),
+            table_uuid: table.uuid(),
+            files: files?,
+        })
+    }
+
+    /// Reads the head's watermark after a failure; true when it is one this ingester never aimed at.
+    async fn is_fenced(&mut self, sealed: &Sealed) -> bool {
+        let catalog = self.tables.lake.catalog();
+        let Ok(head) = catalog.head(&self.tables.branch).await else {
+            return false;
+        };
+        let found = head.watermark(&self.ingester).unwrap_or(0);
+        if found == sealed.end {
+            self.watermark = found;
+        }
+        found != self.watermark
+    }
+
+    fn fenced(&self, cause: Error) -> Error {
+        Error::conflict(format!(
+            "another process committed as ingester {}",
+            self.ingester
+        ))
+        .with_hint(
+            "run one process per data folder, never a copy of one; restart to go on from the lake's state",
+        )
+        .with_source(cause)
+    }
+
+    fn committed(&mut self, sealed: &Sealed, took: Duration) {
+        self.watermark = sealed.end;
+        self.buffer.committed(sealed.end);
+        self.retention.committed(sealed.end);
+        let counters = &self.tables.counters;
+        counters.watermark.store(sealed.end, Ordering::Relaxed);
+        Counters::add(&counters.committed_rows, sealed.rows);
+        Counters::add(&counters.commits, 1);
+        counters.set_error(None);
+        tracing::debug!(
+            rows = sealed.rows,
+            watermark = sealed.end,
+            millis = took.as_millis() as u64,
+            "flushed"
+        );
+    }
+}
+
+fn answer(waiting: &mut Vec<Request>, outcome: &Result<()>) {
+    for request in waiting.drain(..) {
+        // Whoever asked may have stopped waiting.
+        let _ = request.send(outcome.clone());
+    }
+}

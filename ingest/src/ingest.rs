@@ -1,0 +1,277 @@
+//! The handle of a running ingester: starts the parts, and stops them in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::{Error, Result};
+use lake::Lake;
+use lake::hot::HotBuffer;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::buffer::{Bounds, Buffer};
+use crate::config::{IngestConfig, Source};
+use crate::decode::Decoder;
+use crate::flush::Request;
+use crate::identity::DataDir;
+use crate::pipeline::{self, LogEnd, Pipeline};
+use crate::source::broker::Broker;
+use crate::source::external::External;
+use crate::stats::{Counters, IngestStats};
+use crate::tables::Tables;
+use crate::wal::{Log, LogOptions};
+
+/// Messages an embedded broker checks redeliveries against, over all its clients.
+const EMBEDDED_WINDOW: usize = 65_536;
+/// How long a shutdown waits for clients to take their last acknowledgements.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a shutdown waits for the lake; what is left is committed by the next start.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running ingester.
+///
+/// Dropping it stops everything at once, as a crash would: what was acknowledged is in the log, and
+/// the next start on the same folder commits it. [`Ingest::shutdown`] leaves nothing to replay.
+pub struct Ingest {
+    buffer: Arc<Buffer>,
+    counters: Arc<Counters>,
+    address: Option<SocketAddr>,
+    stop: CancellationToken,
+    sources: TaskTracker,
+    requests: mpsc::UnboundedSender<Request>,
+    failed: watch::Receiver<Option<Error>>,
+    tasks: Vec<JoinHandle<()>>,
+    log: Log,
+    /// Released last: the next start must find the log at rest.
+    _folder: DataDir,
+}
+
+impl Ingest {
+    /// Takes the data folder, replays its log on top of the branch, and starts the source.
+    ///
+    /// An object store that is away is waited for in the background: messages are logged and
+    /// acknowledged meanwhile, while the log has room.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a wrong configuration, `AlreadyExists` for a folder or port in use,
+    /// `NotFound` for a missing branch, `Corrupt` when files of the log are gone.
+    pub async fn start(config: IngestConfig, lake: Lake) -> Result<Self> {
+        config.validate()?;
+        let folder = DataDir::open(&config.data_dir)?;
+        let ingester = folder.id().to_string();
+        let counters = Arc::new(Counters::default());
+        let log = open_log(&config, &folder, &counters).await?;
+        let recovered = log.durable();
+        let tables = Tables {
+            lake,
+            branch: config.branch.clone(),
+            counters: Arc::clone(&counters),
+        };
+        let watermark = match pipeline::read_watermark(&tables, &ingester, recovered).await {
+            Ok(watermark) => Some(watermark),
+            Err(error) if error.is_retryable() => None,
+            Err(error) => return Err(error),
+        };
+        let bounds = Bounds {
+            flush_rows: config.flush_rows,
+            flush_bytes: config.flush_bytes,
+            buffer_bytes: config.buffer_bytes,
+        };
+        let buffer = Arc::new(Buffer::new(&config.branch, &ingester, bounds));
+        let (requests, queue) = mpsc::unbounded_channel();
+        let pipeline = Pipeline {
+            tables,
+            buffer: Arc::clone(&buffer),
+            decoder: Decoder::new(&config)?,
+            ingester: ingester.clone(),
+            dead_letter_table: config.dead_letter_table.clone(),
+            flush_interval: config.flush_interval,
+            requests: queue,
+        };
+        let log_end = LogEnd {
+            reader: log.reader(),
+            retention: log.retention(),
+            recovered,
+        };
+        let (report, failed) = watch::channel(None);
+        let mut ingest = Self {
+            buffer,
+            counters,
+            address: None,
+            stop: CancellationToken::new(),
+            sources: TaskTracker::new(),
+            requests,
+            failed,
+            tasks: Vec::new(),
+            log,
+            _folder: folder,
+        };
+        ingest.start_source(&config, &ingester).await?;
+        let work = pipeline.run(log_end, watermark);
+        ingest.supervise(work, report);
+        tracing::info!(ingester, ?watermark, position = recovered, "ingest started");
+        Ok(ingest)
+    }
+
+    async fn start_source(&mut self, config: &IngestConfig, ingester: &str) -> Result<()> {
+        let writer = self.log.writer();
+        let counters = Arc::clone(&self.counters);
+        match &config.source {
+            Source::Embedded(broker) => {
+                let stop = self.stop.clone();
+                let sources = self.sources.clone();
+                let broker = Broker::bind(broker, writer, counters, stop, sources).await?;
+                self.address = broker.address();
+                self.sources.spawn(broker.run());
+            }
+            Source::External(mqtt) => {
+                let external = External::new(config, mqtt, ingester, writer, counters)?;
+                self.sources.spawn(external.run(self.stop.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the pipeline; its error, or the log's, stops the source and is told to whoever asks.
+    fn supervise(
+        &mut self,
+        work: impl Future<Output = Error> + Send + 'static,
+        report: watch::Sender<Option<Error>>,
+    ) {
+        let stop = self.stop.clone();
+        let counters = Arc::clone(&self.counters);
+        let mut log_failed = self.log.failed();
+        self.tasks.push(tokio::spawn(async move {
+            let error = tokio::select! {
+                error = work => error,
+                error = first_error(&mut log_failed) => error,
+            };
+            tracing::error!(%error, "ingest has ended");
+            stop.cancel();
+            counters.set_error(Some(error.to_string()));
+            report.send_replace(Some(error));
+        }));
+    }
+
+    /// The uncommitted rows, for the query engine.
+    pub fn hot(&self) -> Arc<dyn HotBuffer> {
+        Arc::clone(&self.buffer) as Arc<dyn HotBuffer>
+    }
+
+    /// What has been done so far.
+    pub fn stats(&self) -> IngestStats {
+        self.counters.snapshot()
+    }
+
+    /// Where the embedded broker listens; none with an external one.
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Commits every message logged before the call.
+    ///
+    /// # Errors
+    /// Why the attempt failed; the rows stay in the log and the buffer, and are tried again.
+    pub async fn flush(&self) -> Result<()> {
+        let position = self.log.durable();
+        let mut decoded = self.buffer.decoded();
+        let mut failed = self.failed.clone();
+        let flushed = async {
+            decoded
+                .wait_for(|end| *end >= position)
+                .await
+                .map_err(|_| ended())?;
+            let (answer, outcome) = oneshot::channel();
+            self.requests.send(answer).map_err(|_| ended())?;
+            outcome.await.map_err(|_| ended())?
+        };
+        tokio::select! {
+            biased;
+            error = first_error(&mut failed) => Err(error),
+            flushed = flushed => flushed,
+        }
+    }
+
+    /// Stops the source, commits everything that was acknowledged, and leaves the log clean.
+    ///
+    /// # Errors
+    /// Why the last flush failed; what was acknowledged is in the log for the next start.
+    pub async fn shutdown(mut self) -> Result<()> {
+        self.stop.cancel();
+        // What the source handed in is logged and acknowledged before its clients are let go.
+        self.log.close().await;
+        self.sources.close();
+        if tokio::time::timeout(CLIENTS_PATIENCE, self.sources.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some MQTT clients did not take their last acknowledgements");
+        }
+        match tokio::time::timeout(FLUSH_PATIENCE, self.flush()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(
+                Error::unavailable("the lake did not take the last rows in time")
+                    .with_hint("they are in the log, and the next start commits them"),
+            ),
+        }
+    }
+
+    /// Resolves with the error that ended the ingester (fenced, log unwritable); never otherwise.
+    pub fn failed(&self) -> impl Future<Output = Error> + Send + 'static {
+        let mut failed = self.failed.clone();
+        async move { first_error(&mut failed).await }
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn open_log(
+    config: &IngestConfig,
+    folder: &DataDir,
+    counters: &Arc<Counters>,
+) -> Result<Log> {
+    let options = LogOptions {
+        dir: folder.log(),
+        segment_bytes: config.segment_bytes,
+        log_bytes: config.log_bytes,
+        window: match &config.source {
+            Source::External(mqtt) => usize::from(mqtt.receive_maximum),
+            Source::Embedded(_) => EMBEDDED_WINDOW,
+        },
+    };
+    let shared = Arc::clone(counters);
+    let log = tokio::task::spawn_blocking(move || Log::open(options, shared))
+        .await
+        .map_err(|e| Error::internal("opening the log failed").with_source(e))??;
+    if let Some(loss) = log.losses().first() {
+        let _ = counters.loss.set(loss.to_string());
+    }
+    Ok(log)
+}
+
+/// The first error the channel carries; waits forever when its sender goes without one.
+async fn first_error(errors: &mut watch::Receiver<Option<Error>>) -> Error {
+    let error = match errors.wait_for(Option::is_some).await {
+        Ok(error) => error.clone(),
+        Err(_) => None,
+    };
+    match error {
+        Some(error) => error,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended() -> Error {
+    Error::unavailable("ingest has ended")
+}

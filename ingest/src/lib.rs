@@ -1,0 +1,26 @@
+//! MQTT to rows: messages become durable in a write-ahead log, are acknowledged, decoded into
+//! Arrow, served from a hot buffer, and committed to the lake exactly once.
+//!
+//! The path of a message follows the modules: `source` (an external broker or the embedded one)
+//! -> `wal` (group fsync, then PUBACK) -> `decode` (JSON to typed columns, or a dead letter) ->
+//! `buffer` (visible to queries) -> `flush` (one commit with the log position in it).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod backoff;
+mod buffer;
+mod config;
+mod decode;
+mod flush;
+mod identity;
+mod ingest;
+mod pipeline;
+mod source;
+mod stats;
+mod tables;
+mod topic;
+mod wal;
+
+pub use config::{BrokerConfig, IngestConfig, MqttConfig, Source, StreamConfig};
+pub use ingest::Ingest;
+pub use stats::IngestStats;

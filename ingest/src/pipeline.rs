@@ -1,0 +1,199 @@
+//! From the log to the buffer: finds where the lake stands, then decodes everything after it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use catalog::{Error, ErrorKind, Result};
+use tokio::sync::mpsc;
+
+use crate::backoff::Backoff;
+use crate::buffer::Buffer;
+use crate::decode::Decoder;
+use crate::flush::{Flusher, Request};
+use crate::stats::Counters;
+use crate::tables::Tables;
+use crate::wal::{LogReader, Record, Retention};
+
+/// Records decoded before their rows are shown: large enough to share the cost of a batch, small
+/// enough to hold a worker thread for only some milliseconds.
+const GROUP: usize = 1_024;
+/// Times a message may ask for columns before it is given up.
+const MOST_NEEDS: usize = 4;
+
+/// Everything between the log and the lake.
+pub(crate) struct Pipeline {
+    pub(crate) tables: Tables,
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) decoder: Decoder,
+    pub(crate) ingester: String,
+    pub(crate) dead_letter_table: catalog::Key,
+    pub(crate) flush_interval: std::time::Duration,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+}
+
+/// The log as the pipeline sees it.
+pub(crate) struct LogEnd {
+    pub(crate) reader: LogReader,
+    pub(crate) retention: Retention,
+    /// The last position in the log when it was opened.
+    pub(crate) recovered: u64,
+}
+
+impl Pipeline {
+    /// Decodes and flushes until an error ends it, which is returned. `watermark` is the head's, if
+    /// it could be read already.
+    pub(crate) async fn run(self, mut log: LogEnd, watermark: Option<u64>) -> Error {
+        let watermark = match watermark {
+            Some(watermark) => watermark,
+            None => match self.wait_for_watermark(log.recovered).await {
+                Ok(watermark) => watermark,
+                Err(error) => return error,
+            },
+        };
+        self.buffer.start_at(watermark);
+        self.tables
+            .counters
+            .watermark
+            .store(watermark, Ordering::Relaxed);
+        log.retention.committed(watermark);
+        let flusher = Flusher {
+            tables: self.tables.clone(),
+            buffer: Arc::clone(&self.buffer),
+            ingester: self.ingester,
+            retention: log.retention,
+            interval: self.flush_interval,
+            requests: self.requests,
+            watermark,
+        };
+        let mut decoding = Decoding {
+            tables: self.tables,
+            buffer: self.buffer,
+            decoder: self.decoder,
+            dead_letter_table: self.dead_letter_table,
+            dead_letters_ready: false,
+        };
+        log.reader.seek(watermark);
+        // Flushing runs on its own task, so that decoding goes on while files are written.
+        let flushing = AbortOnDrop(tokio::spawn(flusher.run()));
+        tokio::select! {
+            error = decoding.run(&mut log.reader) => error,
+            outcome = flushing.join() => outcome,
+        }
+    }
+
+    async fn wait_for_watermark(&self, recovered: u64) -> Result<u64> {
+        let mut backoff = Backoff::new();
+        loop {
+            match read_watermark(&self.tables, &self.ingester, recovered).await {
+                Ok(watermark) => return Ok(watermark),
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the branch, trying again; messages are logged meanwhile");
+                    self.tables.counters.set_error(Some(error.to_string()));
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+}
+
+/// The position up to which the head of the branch holds this ingester's rows, 0 for none.
+///
+/// # Errors
+/// `Corrupt` when the log ends before it: files of the log are gone.
+pub(crate) async fn read_watermark(tables: &Tables, ingester: &str, recovered: u64) -> Result<u64> {
+    let head = tables.lake.catalog().head(&tables.branch).await?;
+    let watermark = head.watermark(ingester).unwrap_or(0);
+    if watermark > recovered {
+        return Err(Error::corrupt(format!(
+            "the log ends at position {recovered}, and branch {} holds rows of ingester {ingester} up to {watermark}: \
+             files of the log are missing",
+            tables.branch
+        ))
+        .with_hint("restore the data folder, or start with an empty one"));
+    }
+    Ok(watermark)
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<Error>);
+
+impl AbortOnDrop {
+    async fn join(mut self) -> Error {
+        match (&mut self.0).await {
+            Ok(error) => error,
+            Err(panic) => Error::internal("the flush task ended").with_source(panic),
+        }
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The decode loop.
+struct Decoding {
+    tables: Tables,
+    buffer: Arc<Buffer>,
+    decoder: Decoder,
+    dead_letter_table: catalog::Key,
+    dead_letters_ready: bool,
+}
+
+impl Decoding {
+    async fn run(&mut self, reader: &mut LogReader) -> Error {
+        loop {
+            self.buffer.wait_for_room().await;
+            let group = match reader.next(GROUP).await {
+                Ok(group) => group,
+                Err(error) => return error,
+            };
+            if let Err(error) = self.decode(&group).await {
+                return error;
+            }
+        }
+    }
+
+    async fn decode(&mut self, group: &[Record]) -> Result<()> {
+        let Some(last) = group.last() else {
+            return Ok(());
+        };
+        for (index, record) in group.iter().enumerate() {
+            self.push(record, group.len() - index).await?;
+        }
+        let decoded = self.decoder.finish()?;
+        let counters = &self.tables.counters;
+        if decoded.dead_letters > 0 && !self.dead_letters_ready {
+            self.tables
+                .provide_dead_letters(&self.dead_letter_table)
+                .await?;
+            self.dead_letters_ready = true;
+        }
+        Counters::add(&counters.rows, decoded.rows);
+        Counters::add(&counters.dead_letters, decoded.dead_letters);
+        self.buffer.publish(decoded.batches, last.position)
+    }
+
+    /// Decodes one record, asking the lake for columns it needs.
+    async fn push(&mut self, record: &Record, capacity: usize) -> Result<()> {
+        let message = &record.message;
+        for attempt in 0.. {
+            let Err(need) = self.decoder.push(message, capacity) else {
+                break;
+            };
+            let reason = match self.tables.provide(&need).await {
+                Ok(table) if attempt < MOST_NEEDS => {
+                    self.decoder.set_schema(&need.key, table.arrow_schema())?;
+                    continue;
+                }
+                Ok(_) => "its table does not take its columns".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            self.decoder.dead_letter(message, &reason, &need);
+            break;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! The write-ahead log: messages are durable here before anyone hears that they arrived.
+//!
+//! Sources hand in groups of messages; one writer thread gives them positions, writes everything
+//! queued with one `fdatasync`, and only then completes their acknowledgements. The decoder follows
+//! the log with a [`LogReader`]: from memory while it keeps up, from the files when it does not, so
+//! that a slow or absent lake costs disk and not memory.
+
+mod dedup;
+mod reader;
+mod record;
+mod recover;
+mod segment;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use catalog::{Error, Result};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::stats::Counters;
+use dedup::DedupWindow;
+use shared::Shared;
+
+pub(crate) use reader::LogReader;
+pub(crate) use record::{Message, Record};
+pub(crate) use segment::Loss;
+
+/// Where packet ids go once their messages are durable, in the order they were handed in.
+pub(crate) type Acks = UnboundedSender<Vec<u16>>;
+
+/// Bytes of messages that may wait for the writer thread; more wait at the source.
+const QUEUE_BYTES: usize = 64 << 20;
+/// The semaphore counts in blocks, since its permits are 32-bit.
+const BLOCK: usize = 1024;
+
+/// How a log is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct LogOptions {
+    pub(crate) dir: PathBuf,
+    /// Size at which a new segment begins.
+    pub(crate) segment_bytes: u64,
+    /// Uncommitted bytes at which writing waits for a commit.
+    pub(crate) log_bytes: u64,
+    /// Messages with a packet id that a redelivery is checked against.
+    pub(crate) window: usize,
+}
+
+/// What the writer thread is asked to do.
+enum Job {
+    Group(Group, OwnedSemaphorePermit),
+    /// Finish what was handed in before, then end.
+    Close,
+}
+
+/// Messages handed in together, and where their acknowledgements go.
+pub(crate) struct Group {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) acks: Acks,
+}
+
+/// An open log. Dropping it stops the writer at once, as a crash would.
+pub(crate) struct Log {
+    shared: Arc<Shared>,
+    writer: LogWriter,
+    thread: Option<JoinHandle<()>>,
+    losses: Vec<Loss>,
+    failed: watch::Receiver<Option<Error>>,
+}
+
+/// A source's way into the log. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct LogWriter {
+    jobs: UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+}
+
+/// Room for a group, to be used without waiting.
+pub(crate) struct Permit<'a> {
+    writer: &'a LogWriter,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Log {
+    /// Opens the log in `options.dir`, creating it when there is none.
+    ///
+    /// # Errors
+    /// File errors, and `Unsupported` for a log of another version.
+    pub(crate) fn open(options: LogOptions, counters: Arc<Counters>) -> Result<Self> {
+        std::fs::create_dir_all(&options.dir)
+            .map_err(|e| segment::io_error("create", &options.dir, e))?;
+        let found = recover::recover(&options.dir, DedupWindow::new(options.window))?;
+        for loss in &found.losses {
+            tracing::error!(
+                file = %loss.path.display(),
+                offset = loss.offset,
+                from = loss.from,
+                to = loss.to,
+                "the log is damaged: positions are lost"
+            );
+        }
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (report, failed) = watch::channel(None);
+        let shared = Arc::new(Shared::new(found.segments, found.next, options.window));
+        let writer = writer::Writer::new(
+            options,
+            Arc::clone(&shared),
+            found.window,
+            found.next,
+            counters,
+        )?;
+        let thread = std::thread::Builder::new()
+            .name("ingest-log".into())
+            .spawn(move || writer.run(queue, &report))
+            .map_err(|e| Error::internal("cannot start the log's thread").with_source(e))?;
+        Ok(Self {
+            shared,
+            writer: LogWriter {
+                jobs,
+                room: Arc::new(Semaphore::new(QUEUE_BYTES / BLOCK)),
+            },
+            thread: Some(thread),
+            losses: found.losses,
+            failed,
+        })
+    }
+
+    /// What damage cost, found when the log was opened.
+    pub(crate) fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    /// The way in for a source.
+    pub(crate) fn writer(&self) -> LogWriter {
+        self.writer.clone()
+    }
+
+    /// Follows the log from its first record.
+    pub(crate) fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared))
+    }
+
+    /// The last durable position.
+    pub(crate) fn durable(&self) -> u64 {
+        self.shared.durable()
+    }
+
+    /// What the flush tells about commits, so that segments can go.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention(Arc::clone(&self.shared))
+    }
+
+    /// Changes to the error that ended the writer, if one does.
+    pub(crate) fn failed(&self) -> watch::Receiver<Option<Error>> {
+        self.failed.clone()
+    }
+
+    /// Finishes every group handed in so far, then ends the writer. Later groups are refused.
+    pub(crate) async fn close(&mut self) {
+        // The thread may have ended by itself; then there is nothing to finish.
+        let _ = self.writer.jobs.send(Job::Close);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by its own message.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.stop();
+        let _ = self.writer.jobs.send(Job::Close);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl LogWriter {
+    /// Waits for room for `bytes` of messages. Cancel safe.
+    ///
+    /// # Errors
+    /// `Unavailable` when the log has closed.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Permit<'_>> {
+        let permit = Arc::clone(&self.room)
+            .acquire_many_owned(blocks(bytes))
+            .await
+            .map_err(|_| closed())?;
+        Ok(Permit {
+            writer: self,
+            permit,
+        })
+    }
+
+    /// Room for `bytes` of messages if it is there now.
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Permit<'_>> {
+        let permit = Arc::clone(&self.room)
+            .try_acquire_many_owned(blocks(bytes))
+            .ok()?;
+        Some(Permit {
+            writer: self,
+            permit,
+        })
+    }
+}
+
+impl Permit<'_> {
+    /// Hands the group to the writer thread.
+    ///
+    /// # Errors
+    /// `Unavailable` when the log has closed: nothing of the group is or will be logged.
+    pub(crate) fn submit(self, group: Group) -> Result<()> {
+        self.writer
+            .jobs
+            .send(Job::Group(group, self.permit))
+            .map_err(|_| closed())
+    }
+}
+
+fn blocks(bytes: usize) -> u32 {
+    (bytes / BLOCK + 1).min(QUEUE_BYTES / BLOCK) as u32
+}
+
+fn closed() -> Error {
+    Error::unavailable("the write-ahead log is closed")
+}
+
+/// Tells the log what is committed.
+pub(crate) struct Retention(Arc<Shared>);
+
+impl Retention {
+    /// Everything up to `position` is in the lake: segments that are neither needed for replay nor
+    /// for the dedup window go.
+    pub(crate) fn committed(&self, position: u64) {
+        for path in self.0.commit(position) {
+            remove(&path);
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(file = %path.display(), %error, "cannot remove a log segment");
+    }
+}

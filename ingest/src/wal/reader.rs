@@ -1,0 +1,179 @@
+//! Follows the log in order: from memory while the reader keeps up, else from the segment files.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use catalog::{Error, Result};
+use tokio::sync::watch;
+
+use super::record::{self, HEADER, Parsed, Record};
+use super::segment::{MAGIC, io_error};
+use super::shared::{Shared, Take};
+
+/// Bytes read from a file at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Reads durable records in order of position, each once.
+pub(crate) struct LogReader {
+    shared: Arc<Shared>,
+    durable: watch::Receiver<u64>,
+    next: u64,
+    cursor: Option<Cursor>,
+}
+
+/// A place in a segment file.
+#[derive(Debug, Clone)]
+struct Cursor {
+    path: PathBuf,
+    offset: u64,
+    /// The position of the record at `offset`, unless the file is damaged there.
+    expected: u64,
+}
+
+impl Cursor {
+    fn moved(mut self, bytes: usize) -> Self {
+        self.offset += bytes as u64;
+        self
+    }
+}
+
+impl LogReader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            durable: shared.follow(),
+            shared,
+            next: 1,
+            cursor: None,
+        }
+    }
+
+    /// Goes on at the record after `position`.
+    pub(crate) fn seek(&mut self, position: u64) {
+        self.next = position + 1;
+        self.cursor = None;
+    }
+
+    /// The next records, at least one, about `limit` at most; waits for one to become durable.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// A segment file that cannot be read.
+    pub(crate) async fn next(&mut self, limit: usize) -> Result<Vec<Record>> {
+        loop {
+            let next = self.next;
+            let durable = match self.durable.wait_for(|end| *end >= next).await {
+                Ok(end) => *end,
+                Err(_) => return Err(super::closed()),
+            };
+            match self.shared.take(next, limit) {
+                Take::Records(records) => {
+                    self.advance(&records);
+                    return Ok(records);
+                }
+                Take::Skip(position) => self.next = position,
+                Take::File {
+                    path,
+                    base,
+                    last,
+                    until,
+                } => {
+                    let until = until.min(durable + 1);
+                    let records = self.read(path, base, last, until).await?;
+                    if !records.is_empty() {
+                        self.advance(&records);
+                        return Ok(records);
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, records: &[Record]) {
+        if let Some(last) = records.last() {
+            self.next = last.position + 1;
+        }
+    }
+
+    /// Reads one chunk of a segment; none when the chunk held nothing that is wanted.
+    async fn read(
+        &mut self,
+        path: PathBuf,
+        base: u64,
+        last: u64,
+        until: u64,
+    ) -> Result<Vec<Record>> {
+        let start = Cursor {
+            path,
+            offset: MAGIC.len() as u64,
+            expected: base,
+        };
+        let cursor = match self.cursor.take() {
+            Some(cursor) if cursor.path == start.path => cursor,
+            _ => start,
+        };
+        let from = self.next;
+        let (records, cursor, ended) =
+            tokio::task::spawn_blocking(move || read_chunk(cursor, from, until))
+                .await
+                .map_err(|e| Error::internal("reading the log failed").with_source(e))??;
+        self.cursor = Some(cursor);
+        if ended && records.is_empty() {
+            self.next = until.min(last + 1);
+        }
+        Ok(records)
+    }
+}
+
+/// Records of positions `from..until` in the next chunk at the cursor, the cursor after them, and
+/// whether the file holds none of those positions beyond.
+fn read_chunk(mut cursor: Cursor, from: u64, until: u64) -> Result<(Vec<Record>, Cursor, bool)> {
+    let file = File::open(&cursor.path).map_err(|e| io_error("open", &cursor.path, e))?;
+    let mut chunk = read_at(&file, &cursor, CHUNK)?;
+    if let Some(len) = record::record_len(&chunk).filter(|len| *len > chunk.len()) {
+        chunk = read_at(&file, &cursor, len)?;
+    }
+    let mut records = Vec::new();
+    let mut offset = 0;
+    while let Parsed::Record(record, end) = record::parse(&chunk, offset) {
+        if record.position >= until {
+            return Ok((records, cursor.moved(offset), true));
+        }
+        offset = end;
+        cursor.expected = record.position + 1;
+        if record.position >= from {
+            records.push(record);
+        }
+    }
+    if offset > 0 {
+        return Ok((records, cursor.moved(offset), false));
+    }
+    // Not one record here: step over damage, or be at the end.
+    let rest = read_at(&file, &cursor, usize::MAX)?;
+    let found = (rest.len() >= HEADER)
+        .then(|| record::resync(&rest, 0, cursor.expected))
+        .flatten();
+    match found {
+        Some(at) => {
+            tracing::warn!(file = %cursor.path.display(), offset = cursor.offset, "stepping over damage in the log");
+            cursor.expected = record::read_u64(&rest[at..], 8);
+            Ok((records, cursor.moved(at), false))
+        }
+        None => Ok((records, cursor, true)),
+    }
+}
+
+/// Up to `limit` bytes at the cursor.
+fn read_at(file: &File, cursor: &Cursor, limit: usize) -> Result<Bytes> {
+    let size = file
+        .metadata()
+        .map_err(|e| io_error("read", &cursor.path, e))?
+        .len();
+    let len = size.saturating_sub(cursor.offset).min(limit as u64) as usize;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, cursor.offset)
+        .map_err(|e| io_error("read", &cursor.path, e))?;
+    Ok(Bytes::from(bytes))
+}

@@ -1,0 +1,184 @@
+//! What the log's writer, readers and retention share: segments, the durable end, recent records.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::record::Record;
+use super::segment::Segment;
+
+/// Bytes of records kept in memory for the reader; beyond it the reader goes to the files.
+const TAIL_BYTES: usize = 32 << 20;
+/// Bytes of records a reader takes at once, more or less a group.
+const TAKE_BYTES: usize = 8 << 20;
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Rings when segments were committed or the log is to stop.
+    changed: Condvar,
+    durable: watch::Sender<u64>,
+    window: usize,
+}
+
+struct State {
+    /// Oldest first; the last one is being written.
+    segments: Vec<Segment>,
+    committed: u64,
+    stopped: bool,
+    tail: VecDeque<Vec<Record>>,
+    tail_bytes: usize,
+}
+
+/// What a reader does next.
+pub(super) enum Take {
+    Records(Vec<Record>),
+    /// Not in memory: read this file, which holds positions `base` to `last`, up to the one before
+    /// `until`.
+    File {
+        path: PathBuf,
+        base: u64,
+        last: u64,
+        until: u64,
+    },
+    /// No segment holds the position: go on at this one.
+    Skip(u64),
+}
+
+impl Shared {
+    pub(super) fn new(segments: Vec<Segment>, next: u64, window: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                segments,
+                committed: 0,
+                stopped: false,
+                tail: VecDeque::new(),
+                tail_bytes: 0,
+            }),
+            changed: Condvar::new(),
+            durable: watch::Sender::new(next - 1),
+            window,
+        }
+    }
+
+    /// The state stays consistent at every step, so a panic elsewhere does not spoil it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn durable(&self) -> u64 {
+        *self.durable.borrow()
+    }
+
+    pub(super) fn follow(&self) -> watch::Receiver<u64> {
+        self.durable.subscribe()
+    }
+
+    pub(super) fn stop(&self) {
+        self.state().stopped = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn begin_segment(&self, segment: Segment) {
+        self.state().segments.push(segment);
+    }
+
+    /// Blocks while `log_bytes` of uncommitted records are on disk; false when the log is to stop.
+    pub(super) fn wait_for_room(&self, log_bytes: u64) -> bool {
+        let mut state = self.state();
+        while !state.stopped && state.uncommitted() >= log_bytes {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.stopped
+    }
+
+    /// Makes written and synced groups visible: to the reader first, then as the durable end.
+    pub(super) fn publish(&self, bytes: u64, tracked: usize, last: u64, groups: Vec<Vec<Record>>) {
+        let mut state = self.state();
+        if let Some(active) = state.segments.last_mut() {
+            active.bytes += bytes;
+            active.tracked += tracked;
+            active.last = last;
+        }
+        for group in groups.into_iter().filter(|g| !g.is_empty()) {
+            let size: usize = group.iter().map(|r| r.message.encoded_len()).sum();
+            if state.tail_bytes + size <= TAIL_BYTES {
+                state.tail_bytes += size;
+                state.tail.push_back(group);
+            }
+        }
+        drop(state);
+        self.durable.send_replace(last);
+    }
+
+    /// The records from `next` on, up to about `limit` of them, or where to find them.
+    pub(super) fn take(&self, next: u64, limit: usize) -> Take {
+        let mut state = self.state();
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(group) = state.tail.front() {
+            let position = next + taken.len() as u64;
+            let last = group.last().map_or(0, |r| r.position);
+            let full = taken.len() >= limit || bytes >= TAKE_BYTES;
+            if last >= position && (group[0].position > position || full) {
+                break;
+            }
+            let group = state.tail.pop_front().unwrap_or_default();
+            let size: usize = group.iter().map(|r| r.message.encoded_len()).sum();
+            state.tail_bytes -= size;
+            bytes += size;
+            if taken.is_empty() && group[0].position == next {
+                taken = group;
+            } else {
+                taken.extend(group.into_iter().filter(|r| r.position >= position));
+            }
+        }
+        if !taken.is_empty() {
+            return Take::Records(taken);
+        }
+        let until = state.tail.front().map_or(u64::MAX, |g| g[0].position);
+        let holding = state.segments.iter().find(|s| s.last >= next);
+        match holding {
+            Some(segment) if segment.base <= next => Take::File {
+                path: segment.path.clone(),
+                base: segment.base,
+                last: segment.last,
+                until,
+            },
+            Some(segment) => Take::Skip(segment.base),
+            None => Take::Skip(self.durable() + 1),
+        }
+    }
+
+    /// Notes a commit; returns the segments that may be removed.
+    pub(super) fn commit(&self, position: u64) -> Vec<PathBuf> {
+        let mut state = self.state();
+        state.committed = state.committed.max(position);
+        let mut newer: usize = state.segments.iter().map(|s| s.tracked).sum();
+        let mut removable = 0;
+        let last = state.segments.len().saturating_sub(1);
+        for segment in &state.segments[..last] {
+            newer -= segment.tracked;
+            let in_window = segment.tracked > 0 && newer < self.window;
+            if segment.last > state.committed || in_window {
+                break;
+            }
+            removable += 1;
+        }
+        let gone = state.segments.drain(..removable).map(|s| s.path).collect();
+        drop(state);
+        self.changed.notify_all();
+        gone
+    }
+}
+
+impl State {
+    fn uncommitted(&self) -> u64 {
+        let open = |s: &&Segment| s.last >= s.base && s.last > self.committed;
+        self.segments.iter().filter(open).map(|s| s.bytes).sum()
+    }
+}

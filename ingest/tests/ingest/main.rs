@@ -1,0 +1,8 @@
+//! The ingester as a whole: MQTT clients on the embedded broker, a lake on a local folder.
+
+#![allow(clippy::unwrap_used)]
+
+mod broker;
+mod durability;
+mod rows;
+mod support;
