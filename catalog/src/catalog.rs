@@ -11,7 +11,7 @@ use crate::commits::{self, Commits};
 use crate::committer::{self, Change, ChangeSet, Line};
 use crate::merge::{Merge, MergeOutcome};
 use crate::model::{Commit, CommitId, CommitMeta, Operation, Snapshot};
-use crate::refs::{Position, Refs, validate_branch};
+use crate::refs::{Head, Position, Refs, validate_branch};
 use crate::resolve;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
@@ -42,19 +42,18 @@ impl Inner {
     }
 
     /// Where `branch` is now; `NotFound` when there is no such branch or it is deleted.
-    pub(crate) async fn position(&self, branch: &str) -> Result<Position> {
+    pub(crate) async fn position(&self, branch: &str) -> Result<Head> {
         validate_branch(branch)?;
-        match self.refs.latest(branch).await? {
-            Some(position) if position.commit.is_some() => Ok(position),
-            _ => Err(self.refs.no_such_branch(branch).await),
+        let position = self.refs.latest(branch).await?;
+        match position.and_then(Position::head) {
+            Some(head) => Ok(head),
+            None => Err(self.refs.no_such_branch(branch).await),
         }
     }
 
     pub(crate) async fn head(&self, branch: &str) -> Result<Snapshot> {
-        match self.position(branch).await?.commit {
-            Some(commit) => self.snapshot(commit).await,
-            None => Err(self.refs.no_such_branch(branch).await),
-        }
+        let head = self.position(branch).await?;
+        self.snapshot(head.commit).await
     }
 
     pub(crate) async fn snapshot(&self, id: CommitId) -> Result<Snapshot> {
@@ -107,7 +106,8 @@ impl Catalog {
     /// Commits `change` to `branch` and returns the snapshot of this very commit.
     ///
     /// Concurrent calls share one branch entry. Races with other processes are retried for a
-    /// minute, then `Unavailable`. After `Unavailable` the commit may or may not have happened.
+    /// minute, then `Unavailable`. After `Unavailable` the commit may or may not have happened;
+    /// dropping the future does not take it back either.
     pub async fn commit(
         &self,
         branch: &str,

@@ -88,7 +88,7 @@ impl Commits {
             Some(_) => Some(parent.id),
             None => parent.last_merge,
         };
-        seal(
+        let draft = seal(
             Commit {
                 id: parent.id,
                 format: FORMAT,
@@ -110,7 +110,11 @@ impl Commits {
                 properties: meta.properties,
             },
             state,
-        )
+        )?;
+        // The next commit of the same group looks back at this one before it is stored.
+        self.cache
+            .insert(draft.commit.id, Arc::clone(&draft.commit));
+        Ok(draft)
     }
 
     /// Where the child of `parent` skips to: as far as its parent's skip's skip where those two

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::catalog::Inner;
 use crate::commits::Draft;
 use crate::model::{CommitMeta, Operation, Snapshot};
-use crate::refs::Position;
+use crate::refs::{Head, Position};
 use crate::{Error, Result};
 
 /// Most changes in one group, which bounds what a lost race costs.
@@ -155,10 +155,7 @@ struct Applied {
 
 async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<Result<Snapshot>>> {
     let mut retry = Retry::new(branch);
-    let mut known = inner
-        .refs
-        .known(branch)
-        .filter(|head| head.commit.is_some());
+    let mut known = inner.refs.known(branch).and_then(Position::head);
     loop {
         // What is known spares a read, but only a head just read may refuse a change.
         let fresh = known.is_none();
@@ -166,7 +163,7 @@ async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<R
             Some(head) => head,
             None => inner.position(branch).await?,
         };
-        let applied = apply(inner, branch, head, group).await?;
+        let applied = apply(inner, head, group).await?;
         if !fresh && applied.drafts.len() < group.len() {
             continue;
         }
@@ -191,11 +188,8 @@ async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<R
     }
 }
 
-async fn apply(inner: &Inner, branch: &str, head: Position, group: &[Request]) -> Result<Applied> {
-    let Some(commit) = head.commit else {
-        return Err(inner.refs.no_such_branch(branch).await);
-    };
-    let mut snapshot = inner.snapshot(commit).await?;
+async fn apply(inner: &Inner, head: Head, group: &[Request]) -> Result<Applied> {
+    let mut snapshot = inner.snapshot(head.commit).await?;
     let mut applied = Applied {
         drafts: Vec::new(),
         outcomes: Vec::new(),

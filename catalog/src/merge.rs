@@ -42,22 +42,19 @@ impl Merge<'_> {
 
     /// One attempt on the newest head; none when another writer moved the target meanwhile.
     async fn attempt(&self, inner: &Inner, source: &Snapshot) -> Result<Option<MergeOutcome>> {
-        let position = inner.position(self.target).await?;
-        let Some(head) = position.commit else {
-            return Err(inner.refs.no_such_branch(self.target).await);
-        };
-        let base = history::merge_base(&inner.commits, source.id(), head).await?;
+        let head = inner.position(self.target).await?;
+        let base = history::merge_base(&inner.commits, source.id(), head.commit).await?;
         let base = base.map(|base| base.id).ok_or_else(|| self.unrelated())?;
         if base == source.id() {
             return Ok(Some(MergeOutcome::AlreadyUpToDate));
         }
-        let publish = |id| inner.refs.publish(self.target, position.number, Some(id));
-        if base == head {
+        let publish = |id| inner.refs.publish(self.target, head.number, Some(id));
+        if base == head.commit {
             let won = publish(source.id()).await?;
             return Ok(won.then(|| MergeOutcome::FastForward(source.clone())));
         }
         let base = inner.snapshot(base).await?;
-        let target = inner.snapshot(head).await?;
+        let target = inner.snapshot(head.commit).await?;
         let operations = self.three_way(&base, source, &target)?;
         let state = target.state().apply(&operations, &Default::default())?;
         let (onto, merged) = (target.commit(), Some(source.commit()));

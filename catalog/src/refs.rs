@@ -33,6 +33,23 @@ pub(crate) struct Position {
     pub(crate) commit: Option<CommitId>,
 }
 
+impl Position {
+    /// The head, where the branch is not deleted.
+    pub(crate) fn head(self) -> Option<Head> {
+        let number = self.number;
+        self.commit.map(|commit| Head { number, commit })
+    }
+}
+
+/// Where a living branch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The number of the newest entry.
+    pub(crate) number: u64,
+    /// The commit it names.
+    pub(crate) commit: CommitId,
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     format: u32,

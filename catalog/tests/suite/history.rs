@@ -1,6 +1,8 @@
 //! Branches, logs, references into the past, watermarks.
 
 use catalog::{Catalog, ErrorKind, Store};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 use crate::{commit, head_id, memory, meta, put, sql};
 
@@ -117,6 +119,23 @@ async fn watermarks_stay_along_the_branch_they_were_committed_to() {
     let head = cold.head("main").await.unwrap();
     assert_eq!(head.watermark("pump-1"), Some(41), "checkpoints hold it");
     assert_eq!(head.watermark("pump-2"), None);
+}
+
+/// Opening a branch must not cost more as history grows: take everything else away and look.
+#[tokio::test]
+async fn a_head_needs_only_the_commits_since_the_last_checkpoint() {
+    let store = Store::memory();
+    let catalog = Catalog::open(store.clone()).await.unwrap();
+    for i in 0..100 {
+        commit(&catalog, "main", vec![put(&format!("k{i}"), i)]).await;
+    }
+    for old in &catalog.log("main", 999).await.unwrap()[32..] {
+        let id = old.id.to_string();
+        let path = Path::from(format!("_catalog/commits/{}/{id}.json", &id[..2]));
+        store.object_store().delete(&path).await.unwrap();
+    }
+    let cold = Catalog::open(store).await.unwrap();
+    assert_eq!(cold.head("main").await.unwrap().len(), 100);
 }
 
 #[tokio::test]
