@@ -11,16 +11,11 @@ use crate::{demo, replay, simulate};
 /// A lakehouse for machines that stream: MQTT in, versioned Iceberg tables on object
 /// storage, SQL over Arrow Flight out, models trained and merged like code.
 #[derive(Debug, Parser)]
-#[command(
-    name = "pumphouse",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true
-)]
+#[command(name = "pumphouse", version, arg_required_else_help = true)]
 #[command(after_long_help = "\
 Begin with `pumphouse demo`. To run it for real:
   pumphouse serve                                     start everything on this machine
-  pumphouse simulate --pumps 20 --rate 100            stand-in pumps for a first look
+  pumphouse simulate                                  stand-in pumps, for a first look
   pumphouse sql 'select count(*) from pumps.telemetry'
 
 Settings come from flags, then PUMPHOUSE_* variables, then pumphouse.toml;
@@ -42,6 +37,7 @@ pub(crate) struct Global {
         global = true,
         value_name = "FILE",
         env = "PUMPHOUSE_CONFIG",
+        hide_env_values = true,
         help_heading = "Global options"
     )]
     pub(crate) config: Option<PathBuf>,
@@ -67,30 +63,19 @@ pub(crate) struct Global {
     pub(crate) verbose: u8,
 }
 
-/// What Pumphouse can be asked to do.
+/// What Pumphouse can be asked to do; the help of each is that of its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the lakehouse: ingest, SQL server and predictions, until told to stop
     Serve(serve::ServeArgs),
-    /// Ask the lakehouse in SQL: one statement, a file, or a shell
     Sql(sql::SqlArgs),
-    /// List, create and delete branches
     Branch(branch::BranchArgs),
-    /// Bring a branch's changes into another: promote tables, views and models
     Merge(merge::MergeArgs),
-    /// Show the commits of a branch, newest first
     Log(log::LogArgs),
-    /// Publish the rows of a CSV file as messages
     Replay(replay::ReplayArgs),
-    /// Publish the telemetry of simulated pumps
     Simulate(simulate::SimulateArgs),
-    /// Train a model on a branch, from a pinned commit
     Train(train::TrainArgs),
-    /// Apply a model to the rows of a query
     Predict(predict::PredictArgs),
-    /// List the models of a branch
     Models(models::ModelsArgs),
-    /// See the whole path on this machine in a few minutes
     Demo(demo::DemoArgs),
 }
 

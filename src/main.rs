@@ -15,11 +15,12 @@ mod server;
 mod settings;
 mod simulate;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use catalog::{Error, Result};
 use clap::Parser;
-use cli::{Cli, Command, Global};
+use cli::{Cli, Command};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
 
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
             return failure::usage_code(&error);
         }
     };
-    start_logging(&cli.global);
+    start_logging(&cli);
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<()> {
     let env = |name: &str| std::env::var(name).ok();
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in settings::unknown_variables(names) {
+        tracing::warn!(name, "an environment variable names no setting");
+    }
     let settings = Settings::load(cli.global.config.as_deref(), env, &cli.flags())?;
     if let Some(library) = &settings.ml.xgboost_library {
         ml::xgboost::set_library(library);
@@ -76,10 +81,17 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
 }
 
 /// Log lines go to stderr, so that stdout holds answers only. `RUST_LOG` may say more.
-fn start_logging(global: &Global) {
-    let directives = match (global.quiet, global.verbose) {
+fn start_logging(cli: &Cli) {
+    // A server tells what it does; a command answers, and otherwise reports trouble.
+    let usual = match cli.command {
+        Command::Serve(_) => {
+            "warn,pumphouse=info,catalog=info,lake=info,ingest=info,query=info,ml=info"
+        }
+        _ => "warn",
+    };
+    let directives = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => "error",
-        (_, 0) => "warn,pumphouse=info,catalog=info,lake=info,ingest=info,query=info,ml=info",
+        (_, 0) => usual,
         (_, 1) => "info,pumphouse=debug,catalog=debug,lake=debug,ingest=debug,query=debug,ml=debug",
         _ => "trace",
     };
@@ -87,6 +99,7 @@ fn start_logging(global: &Global) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use catalog::{Error, Result};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
 use crate::server::Server;
@@ -14,7 +14,8 @@ use crate::settings::{Flag, Settings};
 /// Run the lakehouse: ingest, SQL server and predictions, until told to stop.
 ///
 /// Prints `listening PART=ADDRESS` for every port it opens, then `ready`. On SIGTERM
-/// or Ctrl-C it stops taking messages, commits what it has, and ends.
+/// or Ctrl-C it stops taking messages, commits what it has, and ends; a second one ends it
+/// at once, and the next start takes the rest from the log.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -68,30 +69,32 @@ impl ServeArgs {
 
 /// Serves until a signal, or until a part fails, whose error it returns.
 pub(crate) async fn run(_: ServeArgs, settings: Settings) -> Result<()> {
-    let stop = stop_signal()?;
-    tokio::pin!(stop);
+    let mut signals = Signals::listen()?;
     let mut server = tokio::select! {
         server = Server::start(&settings) => server?,
-        name = &mut stop => {
+        name = signals.next() => {
             tracing::info!(signal = name, "stopped before the start was done");
             return Ok(());
         }
     };
     announce(&server)?;
-    tokio::select! {
-        name = stop => {
+    let failure = tokio::select! {
+        name = signals.next() => {
             tracing::info!(signal = name, "stopping");
-            server.shutdown().await
+            None
         }
         error = server.failed() => {
             tracing::error!(%error, "a part has failed");
-            // The log keeps what could not be committed; only the first error tells why.
-            if let Err(error) = server.shutdown().await {
-                tracing::debug!(%error, "the shutdown after it failed too");
-            }
-            Err(error)
+            Some(error)
         }
-    }
+    };
+    let stopped = tokio::select! {
+        stopped = server.shutdown() => stopped,
+        name = signals.next() => Err(Error::unavailable(format!("{name} came before all rows were committed"))
+            .with_hint("nothing is lost: the next start takes them from the log")),
+    };
+    // What follows from the first failure does not explain it.
+    failure.map_or(stopped, Err)
 }
 
 /// Scripts and tests read these lines: they are an interface.
@@ -109,17 +112,28 @@ fn announce(server: &Server) -> Result<()> {
     output::print("ready")
 }
 
-/// Resolves with the signal's name when one asks this process to stop.
-fn stop_signal() -> Result<impl Future<Output = &'static str>> {
-    let listen = |kind| {
-        signal(kind).map_err(|e| Error::internal("cannot listen for signals").with_source(e))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    Ok(async move {
+/// The signals that ask this process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| Error::internal("cannot listen for signals").with_source(e))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one and gives its name.
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
-    })
+    }
 }

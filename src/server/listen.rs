@@ -35,25 +35,29 @@ pub(super) fn check_exposure(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Binds the listener of `part` (`http`, `flight`).
-pub(super) async fn bind(part: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|e| refused(part, address, e))
+/// Binds the address of a setting, which the flag `--part` sets too.
+pub(super) async fn bind(part: &str, setting: &str, address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|e| refused(part, setting, address, e))
 }
 
-fn refused(part: &str, address: SocketAddr, error: std::io::Error) -> Error {
-    let setting = format!("listen.{part}");
+/// Tells early, and in the same words, that the embedded broker will not get its
+/// address; the broker itself binds it later.
+pub(super) async fn check_mqtt(settings: &Settings) -> Result<()> {
+    if settings.has_role(Role::Ingest) && settings.mqtt.url.is_none() {
+        bind("mqtt", "mqtt.listen", settings.mqtt.listen).await?;
+    }
+    Ok(())
+}
+
+fn refused(part: &str, setting: &str, address: SocketAddr, error: std::io::Error) -> Error {
+    let variable = env_name(setting);
     let hint = match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "port {} is in use: stop what uses it, or choose another with --{part} or {}",
+            "port {} is in use: stop what uses it, or choose another with --{part} or {variable}",
             address.port(),
-            env_name(&setting)
         ),
-        _ => format!(
-            "choose another address with --{part} or {}",
-            env_name(&setting)
-        ),
+        _ => format!("choose another address with --{part} or {variable}"),
     };
     Error::unavailable(format!("cannot listen on {address} ({setting})"))
         .with_hint(hint)
@@ -69,7 +73,7 @@ mod tests {
     async fn a_port_in_use_is_named_with_its_setting() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = taken.local_addr().unwrap();
-        let error = bind("http", address).await.unwrap_err();
+        let error = bind("http", "listen.http", address).await.unwrap_err();
         assert!(error.is_user_error());
         assert!(error.message().contains(&address.to_string()), "{error}");
         let hint = error.hint().unwrap();

@@ -49,11 +49,12 @@ impl Server {
     /// is left running after an error.
     pub(crate) async fn start(settings: &Settings) -> Result<Self> {
         listen::check_exposure(settings)?;
-        let http = listen::bind("http", settings.listen.http).await?;
+        let http = listen::bind("http", "listen.http", settings.listen.http).await?;
         let flight = match settings.has_role(Role::Query) {
-            true => Some(listen::bind("flight", settings.listen.flight).await?),
+            true => Some(listen::bind("flight", "listen.flight", settings.listen.flight).await?),
             false => None,
         };
+        listen::check_mqtt(settings).await?;
         let lake = open_lake(settings).await?;
         let ingest = match settings.has_role(Role::Ingest) {
             true => Some(Ingest::start(ingest_config(settings), lake.clone()).await?),

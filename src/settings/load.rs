@@ -10,6 +10,15 @@ use super::Settings;
 /// File read when it is there and no other is named.
 const DEFAULT_FILE: &str = "pumphouse.toml";
 const PREFIX: &str = "PUMPHOUSE_";
+/// What the project's own tests read.
+const TEST_PREFIX: &str = "PUMPHOUSE_TEST_";
+/// Variables with our prefix that are read elsewhere: by the command line, the
+/// set-up scripts and the search for XGBoost.
+const OTHER_VARIABLES: [&str; 3] = [
+    "PUMPHOUSE_CONFIG",
+    "PUMPHOUSE_TOOLS",
+    "PUMPHOUSE_XGBOOST_LIBRARY",
+];
 
 /// A setting given on the command line.
 #[derive(Clone, Debug)]
@@ -40,6 +49,15 @@ impl Flag {
 /// Name of the environment variable of the setting at `path`.
 pub(crate) fn env_name(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Those of `names` that look like settings and are none: most likely misspelt.
+pub(crate) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known: Vec<_> = setting_paths().iter().map(|path| env_name(path)).collect();
+    names
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name))
+        .filter(|name| !OTHER_VARIABLES.contains(&name.as_str()) && !name.starts_with(TEST_PREFIX))
+        .collect()
 }
 
 impl Settings {

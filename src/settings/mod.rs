@@ -16,7 +16,7 @@ use catalog::{Error, Key, Result};
 use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Flag, env_name};
+pub(crate) use load::{Flag, env_name, unknown_variables};
 
 /// The whole configuration of one Pumphouse process.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -131,6 +131,18 @@ fn a_wrong_value_names_where_it_stands() {
 }
 
 #[test]
+fn misspelt_variables_are_noticed() {
+    let names = [
+        "PATH",
+        "PUMPHOUSE_LAKE_URL",
+        "PUMPHOUSE_CONFIG",
+        "PUMPHOUSE_LAKE_S3_SECRET",
+    ];
+    let unknown = unknown_variables(names.map(str::to_owned).into_iter());
+    assert_eq!(unknown, ["PUMPHOUSE_LAKE_S3_SECRET"]);
+}
+
+#[test]
 fn a_named_file_must_be_there() {
     let missing = Settings::load(Some(Path::new("no/such.toml")), |_| None, &[]).unwrap_err();
     assert!(missing.message().contains("no/such.toml"));
