@@ -43,7 +43,7 @@ pub(crate) async fn write(
     for chunk in chunks(&batches) {
         let layout = Arc::clone(&layout);
         let conform = Conform::new(table);
-        let encode = move || encode_chunk(&layout, &conform, chunk);
+        let encode = move || encode_chunk(&layout, &conform, &chunk);
         let encoded = tokio::task::spawn_blocking(encode).await;
         let encoded = encoded.map_err(|e| {
             Error::internal("encoding Parquet files was interrupted").with_source(e)
@@ -53,12 +53,8 @@ pub(crate) async fn write(
     Ok(files)
 }
 
-fn encode_chunk(
-    layout: &Layout,
-    conform: &Conform,
-    chunk: Vec<RecordBatch>,
-) -> Result<Vec<Encoded>> {
-    let rows = conform.concat(&chunk)?;
+fn encode_chunk(layout: &Layout, conform: &Conform, chunk: &[RecordBatch]) -> Result<Vec<Encoded>> {
+    let rows = conform.concat(chunk)?;
     let mut encoded = Vec::new();
     for part in arrange::arrange(layout, rows)? {
         encoded.push(encode::encode(layout, &part)?);
