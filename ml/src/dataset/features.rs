@@ -1,5 +1,5 @@
 //! Which columns of a data set are features, and those as numbers.
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Schema};
 use catalog::{Error, Result};

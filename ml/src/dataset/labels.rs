@@ -56,9 +56,10 @@ pub(super) fn with_label(rows: &RecordBatch, label: usize) -> Result<(RecordBatc
             .map(|n| Some(n.is_some_and(f64::is_finite)))
             .collect()
     } else {
-        (0..column.len())
-            .map(|row| Some(column.is_valid(row)))
-            .collect()
+        // A column of type null says so only logically.
+        let nulls = column.logical_nulls();
+        let is_known = |row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        (0..column.len()).map(|row| Some(is_known(row))).collect()
     };
     let kept = filter_record_batch(rows, &known)
         .map_err(|e| Error::internal("rows without a label cannot be dropped").with_source(e))?;

@@ -1,0 +1,11 @@
+//! Training, the registry and inference against a real lake in a temporary
+//! folder, with the real XGBoost library (`make xgboost` fetches it).
+#![allow(clippy::unwrap_used)]
+
+mod branches;
+mod errors;
+mod fixture;
+mod inference;
+mod library;
+mod shipped;
+mod tasks;
