@@ -3,6 +3,9 @@
 //! Every batch carries the log position it ends at. A snapshot's watermark is always such an end,
 //! so that the rows after it are whole batches: no row is missed and none is seen twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -19,8 +19,12 @@ use crate::stats::Counters;
 use crate::tables::{AUTHOR, Tables};
 use crate::wal::Retention;
 
-/// Asks for a flush of everything decoded; answered with its outcome.
-pub(crate) type Request = oneshot::Sender<Result<()>>;
+/// Asks for the commit of everything up to a decoded position.
+pub(crate) struct Request {
+    pub(crate) position: u64,
+    /// Told when it is committed, or why an attempt failed.
+    pub(crate) answer: oneshot::Sender<Result<()>>,
+}
 
 /// Commits the buffer's rows.
 pub(crate) struct Flusher {
@@ -39,16 +43,16 @@ impl Flusher {
     ///
     /// Returns only with the error that ends ingesting: another process commits as this ingester.
     pub(crate) async fn run(mut self) -> Error {
+        let mut waiting: Vec<Request> = Vec::new();
         loop {
-            let request = self.wait().await;
-            let mut waiting: Vec<Request> = request.into_iter().collect();
+            if waiting.is_empty() {
+                waiting.extend(self.wait().await);
+            }
             while let Ok(request) = self.requests.try_recv() {
                 waiting.push(request);
             }
             if let Err(fatal) = self.flush(&mut waiting).await {
-                for request in waiting {
-                    let _ = request.send(Err(fatal.clone()));
-                }
+                refuse(&mut waiting, &fatal);
                 return fatal;
             }
         }
@@ -77,7 +81,7 @@ impl Flusher {
     /// failure, and of failures that happen while they wait.
     async fn flush(&mut self, waiting: &mut Vec<Request>) -> Result<()> {
         let Some(sealed) = self.buffer.seal() else {
-            answer(waiting, &Ok(()));
+            self.confirm(waiting);
             return Ok(());
         };
         let mut backoff = Backoff::new();
@@ -87,7 +91,7 @@ impl Flusher {
             let error = match self.commit(&sealed, &mut written).await {
                 Ok(()) => {
                     self.committed(&sealed, started.elapsed());
-                    answer(waiting, &Ok(()));
+                    self.confirm(waiting);
                     return Ok(());
                 }
                 Err(error) => error,
@@ -97,7 +101,7 @@ impl Flusher {
             }
             if self.watermark == sealed.end {
                 self.committed(&sealed, started.elapsed());
-                answer(waiting, &Ok(()));
+                self.confirm(waiting);
                 return Ok(());
             }
             if !error.is_retryable() {
@@ -107,7 +111,7 @@ impl Flusher {
             tracing::warn!(%error, rows = sealed.rows, "cannot flush, trying again");
             let counters = &self.tables.counters;
             counters.set_error(Some(error.to_string()));
-            answer(waiting, &Err(error));
+            refuse(waiting, &error);
             self.pause(&mut backoff, waiting).await;
         }
     }
@@ -183,6 +187,14 @@ impl Flusher {
         found != self.watermark
     }
 
+    /// Tells those whose rows are committed; the others wait for the next flush.
+    fn confirm(&self, waiting: &mut Vec<Request>) {
+        for request in waiting.extract_if(.., |r| r.position <= self.watermark) {
+            // Whoever asked may have stopped waiting.
+            let _ = request.answer.send(Ok(()));
+        }
+    }
+
     fn fenced(&self, cause: Error) -> Error {
         Error::conflict(format!(
             "another process committed as ingester {}",
@@ -212,9 +224,9 @@ impl Flusher {
     }
 }
 
-fn answer(waiting: &mut Vec<Request>, outcome: &Result<()>) {
+fn refuse(waiting: &mut Vec<Request>, error: &Error) {
     for request in waiting.drain(..) {
         // Whoever asked may have stopped waiting.
-        let _ = request.send(outcome.clone());
+        let _ = request.answer.send(Err(error.clone()));
     }
 }

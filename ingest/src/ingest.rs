@@ -92,6 +92,9 @@ impl Ingest {
             flush_interval: config.flush_interval,
             requests: queue,
         };
+        if let Some(watermark) = watermark {
+            pipeline.begin_at(watermark);
+        }
         let log_end = LogEnd {
             reader: log.reader(),
             retention: log.retention(),
@@ -186,7 +189,9 @@ impl Ingest {
                 .await
                 .map_err(|_| ended())?;
             let (answer, outcome) = oneshot::channel();
-            self.requests.send(answer).map_err(|_| ended())?;
+            self.requests
+                .send(Request { position, answer })
+                .map_err(|_| ended())?;
             outcome.await.map_err(|_| ended())?
         };
         tokio::select! {

@@ -41,7 +41,7 @@ pub(crate) struct LogEnd {
 
 impl Pipeline {
     /// Decodes and flushes until an error ends it, which is returned. `watermark` is the head's, if
-    /// it could be read already.
+    /// it could be read already and [`Pipeline::begin_at`] was told.
     pub(crate) async fn run(self, mut log: LogEnd, watermark: Option<u64>) -> Error {
         let watermark = match watermark {
             Some(watermark) => watermark,
@@ -50,11 +50,6 @@ impl Pipeline {
                 Err(error) => return error,
             },
         };
-        self.buffer.start_at(watermark);
-        self.tables
-            .counters
-            .watermark
-            .store(watermark, Ordering::Relaxed);
         log.retention.committed(watermark);
         let flusher = Flusher {
             tables: self.tables.clone(),
@@ -81,11 +76,21 @@ impl Pipeline {
         }
     }
 
+    /// Puts the buffer on top of everything the lake has.
+    pub(crate) fn begin_at(&self, watermark: u64) {
+        self.buffer.start_at(watermark);
+        let counter = &self.tables.counters.watermark;
+        counter.store(watermark, Ordering::Relaxed);
+    }
+
     async fn wait_for_watermark(&self, recovered: u64) -> Result<u64> {
         let mut backoff = Backoff::new();
         loop {
             match read_watermark(&self.tables, &self.ingester, recovered).await {
-                Ok(watermark) => return Ok(watermark),
+                Ok(watermark) => {
+                    self.begin_at(watermark);
+                    return Ok(watermark);
+                }
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the branch, trying again; messages are logged meanwhile");
