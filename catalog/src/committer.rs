@@ -23,6 +23,8 @@ use crate::{Error, Result};
 const LARGEST_GROUP: usize = 64;
 /// How long a group keeps trying against other writers.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Something to commit, as a function of the state it is committed on.
 #[async_trait]
@@ -235,14 +237,17 @@ async fn apply_one(
 pub(crate) struct Retry<'a> {
     branch: &'a str,
     start: Instant,
+    attempt: Instant,
     lost: u32,
 }
 
 impl<'a> Retry<'a> {
     pub(crate) fn new(branch: &'a str) -> Self {
+        let now = Instant::now();
         Self {
             branch,
-            start: Instant::now(),
+            start: now,
+            attempt: now,
             lost: 0,
         }
     }
@@ -250,23 +255,20 @@ impl<'a> Retry<'a> {
     /// Waits before the next attempt; `Unavailable` when it is time to give up.
     pub(crate) async fn wait(&mut self) -> Result<()> {
         self.lost += 1;
+        let (branch, lost) = (self.branch, self.lost);
         if self.start.elapsed() > PATIENCE {
             return Err(Error::unavailable(format!(
-                "branch {} could not be moved in {} s: other writers were first {} times",
-                self.branch,
+                "branch {branch} could not be moved in {} s: other writers were first {lost} times",
                 PATIENCE.as_secs(),
-                self.lost
             ))
             .with_hint("try again, or let fewer processes write to this branch"));
         }
-        tracing::debug!(
-            branch = self.branch,
-            lost = self.lost,
-            "lost the race for a branch entry"
-        );
-        let longest = 10 << self.lost.min(6);
-        let pause = rand::random_range(0..longest);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        tracing::debug!(branch, lost, "lost the race for a branch entry");
+        // In units of an attempt: a disk is a hundred times faster than a far bucket.
+        let longest = self.attempt.elapsed() * (1 << lost.min(4));
+        let pause = longest.min(LONGEST_PAUSE).mul_f64(rand::random());
+        tokio::time::sleep(pause).await;
+        self.attempt = Instant::now();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod history;
 mod merging;
 mod model;
 mod property;
+mod s3;
 mod stores;
 
 use catalog::{
