@@ -9,12 +9,13 @@ use parquet::errors::ParquetError;
 /// An adapter for `map_err` that says what was being done.
 ///
 /// An error that came out of our own storage adapter keeps its kind, so that an
-/// unreachable object store stays retryable and a missing file stays `NotFound`.
+/// unreachable object store stays retryable. A missing file is `Corrupt`: Iceberg reads
+/// only what the catalog or another metadata file names.
 pub(crate) fn iceberg(doing: impl Into<String>) -> impl FnOnce(iceberg::Error) -> Error {
     let doing = doing.into();
     move |error| {
         if let Some(cause) = storage_cause(&error) {
-            return Error::new(cause.kind(), format!("{doing}: {cause}")).with_source(error);
+            return from_storage(&doing, cause).with_source(error);
         }
         let kind = match error.kind() {
             iceberg::ErrorKind::FeatureUnsupported => ErrorKind::Unsupported,
@@ -22,6 +23,14 @@ pub(crate) fn iceberg(doing: impl Into<String>) -> impl FnOnce(iceberg::Error) -
             _ => ErrorKind::Internal,
         };
         Error::new(kind, format!("{doing}: {}", error.message())).with_source(error)
+    }
+}
+
+fn from_storage(doing: &str, cause: &Error) -> Error {
+    match cause.kind() {
+        ErrorKind::NotFound => Error::corrupt(format!("{doing}: {}", cause.message()))
+            .with_hint("a file the table needs is missing; restore it from a copy of the store"),
+        kind => Error::new(kind, format!("{doing}: {cause}")),
     }
 }
 

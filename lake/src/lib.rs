@@ -8,9 +8,9 @@
 //!
 //! ```no_run
 //! # async fn example(lake: lake::Lake, batches: Vec<arrow::array::RecordBatch>) -> catalog::Result<()> {
-//! use catalog::CommitMeta;
+//! use catalog::{CommitMeta, Key};
 //!
-//! let key = "pumps.telemetry".parse()?;
+//! let key: Key = "pumps.telemetry".parse()?;
 //! lake.append_batches("main", &key, batches, CommitMeta::new("me", "first rows")).await?;
 //! let table = lake.table(&lake.catalog().head("main").await?, &key).await?;
 //! for file in table.data_files().await?.iter() {

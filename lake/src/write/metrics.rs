@@ -128,3 +128,63 @@ fn datum(
         .map(Some)
         .map_err(error::iceberg("could not take a column's bounds"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Decimal128Array, StringArray};
+    use iceberg::spec::PrimitiveLiteral;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+    use super::*;
+
+    /// The bounds of `column` written in row groups of two.
+    fn bounds_of(kind: &PrimitiveType, column: ArrayRef, on: bool) -> Option<(Datum, Datum)> {
+        let rows = RecordBatch::try_from_iter([("c", column)]).unwrap();
+        let statistics = match on {
+            true => EnabledStatistics::Page,
+            false => EnabledStatistics::None,
+        };
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(2))
+            .set_statistics_enabled(statistics)
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).unwrap();
+        writer.write(&rows).unwrap();
+        let footer = writer.close().unwrap();
+        let chunks = footer.row_groups().iter().map(|group| group.column(0));
+        bounds(kind, chunks).unwrap()
+    }
+
+    #[test]
+    fn truncated_bounds_of_one_row_group_still_enclose_its_values() {
+        let long = "z".repeat(100);
+        let values = vec![Some("b"), Some("c"), None, None, Some("a"), Some(&long)];
+        let column: ArrayRef = Arc::new(StringArray::from(values));
+        let kind = PrimitiveType::String;
+        let (lower, upper) = bounds_of(&kind, Arc::clone(&column), true).unwrap();
+        assert_eq!(lower, Datum::string("a"));
+        assert!(upper >= Datum::string(&long), "{upper}");
+        assert!(bounds_of(&kind, column, false).is_none());
+        let nulls: ArrayRef = Arc::new(StringArray::new_null(3));
+        assert!(bounds_of(&kind, nulls, true).is_none());
+    }
+
+    #[test]
+    fn decimals_keep_their_sign_in_every_physical_form() {
+        for precision in [9, 18, 38] {
+            let column = Decimal128Array::from(vec![-5, 7, 300])
+                .with_precision_and_scale(precision, 2)
+                .unwrap();
+            let kind = PrimitiveType::Decimal {
+                precision: precision.into(),
+                scale: 2,
+            };
+            let (lower, upper) = bounds_of(&kind, Arc::new(column), true).unwrap();
+            assert_eq!(lower.literal(), &PrimitiveLiteral::Int128(-5));
+            assert_eq!(upper.literal(), &PrimitiveLiteral::Int128(300));
+        }
+    }
+}

@@ -269,3 +269,20 @@ async fn appending_no_rows_commits_nothing() {
         .unwrap();
     assert_eq!(before.id(), after.id());
 }
+
+#[tokio::test]
+async fn a_lost_metadata_file_is_reported_as_damage() {
+    use object_store::ObjectStoreExt;
+    let lake = lake().await;
+    let table = lake
+        .create_table("main", &key(), &spec(), meta())
+        .await
+        .unwrap();
+    let path = lake.store().path(table.metadata_location()).unwrap();
+    lake.store().object_store().delete(&path).await.unwrap();
+    let fresh = Lake::new(Catalog::open(lake.store().clone()).await.unwrap());
+    let head = fresh.catalog().head("main").await.unwrap();
+    let error = fresh.table(&head, &key()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.message().contains("metadata"), "{error}");
+}
