@@ -45,12 +45,22 @@ fn kind_of(root: &DataFusionError) -> ErrorKind {
 /// DataFusion's text without its own kind in front ("Error during planning: ...").
 fn text_of(root: &DataFusionError) -> String {
     match root {
-        DataFusionError::Plan(text)
-        | DataFusionError::Execution(text)
+        DataFusionError::Plan(text) => readable(&strip(text)),
+        DataFusionError::Execution(text)
         | DataFusionError::Configuration(text)
         | DataFusionError::NotImplemented(text) => strip(text),
+        DataFusionError::SchemaError(inner, _) => strip(&inner.to_string()),
         other => other.strip_backtrace(),
     }
+}
+
+/// For a call with the wrong types DataFusion lists every signature it tried, and asks to
+/// report a bug; what helps is the sentence in between.
+fn readable(text: &str) -> String {
+    let start = text.find("No function matches").unwrap_or(0);
+    let text = &text[start..];
+    let end = text.find("\n\tCandidate functions").unwrap_or(text.len());
+    text[..end].replace('\n', " ")
 }
 
 fn strip(text: &str) -> String {

@@ -90,7 +90,7 @@ impl Prepared {
         let expected = self.parameters()?.fields().len();
         if expected != params.len() {
             return Err(Error::invalid(format!(
-                "the statement has {expected} parameters, {} values were given",
+                "the statement takes {expected} parameter(s), {} given",
                 params.len()
             )));
         }

@@ -198,8 +198,18 @@ async fn check(chunks: &[Vec<Row>], predicates: &[String]) {
     }
 }
 
+/// A dozen, unless `PROPTEST_CASES` says otherwise.
+fn cases() -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 12;
+    }
+    config.failure_persistence = None;
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn pruning_changes_no_answer(
