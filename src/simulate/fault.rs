@@ -8,7 +8,7 @@ use rand::Rng;
 use serde::Serialize;
 
 /// Severity from which an inspection would find the fault, and readings carry its label.
-const LABELLED_FROM: f64 = 0.15;
+const LABELLED_FROM: f64 = 0.3;
 
 /// What is wrong with a pump, as its readings are labelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -181,13 +181,13 @@ mod tests {
             severity: 0.1,
         };
         let late = Condition {
-            severity: 0.2,
+            severity: 0.4,
             ..early
         };
         assert_eq!((early.label(), late.label()), (Fault::None, Fault::Leakage));
         assert_eq!(
             (late.of(Fault::Leakage), late.of(Fault::Cavitation)),
-            (0.2, 0.0)
+            (0.4, 0.0)
         );
     }
 

@@ -188,7 +188,12 @@ mod tests {
     fn messages_do_not_change_between_versions_or_machines() {
         let message = messages(&plan(), 1).remove(0);
         assert_eq!(message.topic, "pumps/site-1/pump-01/telemetry");
-        assert_eq!(String::from_utf8(message.payload).unwrap(), "");
+        let expected = concat!(
+            r#"{"ts":"2026-05-28T20:26:40.000Z","running":true,"pressure_bar":4.445,"#,
+            r#""flow_m3h":38.78,"vibration_mm_s":1.113,"temperature_c":42.44,"#,
+            r#""current_a":10.75,"fault":"none"}"#
+        );
+        assert_eq!(String::from_utf8(message.payload).unwrap(), expected);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const LINE_VOLTAGE: f64 = 400.0;
 const SHUT_OFF: f64 = 1.25;
 const STATIC: f64 = 0.45;
 
-/// What a pump was built for; no two are quite alike.
+/// What a pump was built for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Machine {
     /// Flow at the best efficiency point, m³/h.
@@ -74,13 +74,13 @@ pub(super) struct WorkingPoint {
 }
 
 impl Machine {
-    /// A pump of the 40 m³/h, 42 m class.
+    /// A pump of the 40 m³/h, 42 m class; pumps of one make differ by a few per cent.
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
         Self {
-            flow: 40.0 * rng.random_range(0.75..1.3),
-            head: 42.0 * rng.random_range(0.85..1.15),
-            efficiency: rng.random_range(0.70..0.78),
-            vibration: 1.2 * rng.random_range(0.8..1.25),
+            flow: 40.0 * rng.random_range(0.95..1.05),
+            head: 42.0 * rng.random_range(0.96..1.04),
+            efficiency: rng.random_range(0.72..0.76),
+            vibration: 1.2 * rng.random_range(0.85..1.15),
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span::parse)]
     interval: TimeDelta,
     /// Time of the first readings, as 2026-03-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = start_time)]
     start: Option<DateTime<Utc>>,
     /// Share of the pumps that develop faults, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
@@ -112,6 +112,11 @@ impl SimulateArgs {
             .map(Some)
             .ok_or_else(|| Error::invalid("--duration holds more messages than can be counted"))
     }
+}
+
+fn start_time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse()
+        .map_err(|_| "write a time as 2026-03-01T00:00:00Z".to_owned())
 }
 
 /// Reads messages per second; 0 is as fast as the broker takes them.

@@ -72,7 +72,7 @@ impl Pump {
     /// A pump drawn from `rng`. `first_fault` is the first it will suffer, counted in
     /// the cycle of faults; `None` keeps it sound.
     pub(super) fn new(first_fault: Option<usize>, mut rng: ChaCha8Rng) -> Self {
-        let ambient = rng.random_range(15.0..21.0);
+        let ambient = rng.random_range(16.0..20.0);
         Self {
             machine: Machine::draw(&mut rng),
             duty: Duty::draw(&mut rng),
@@ -107,7 +107,7 @@ impl Pump {
         Strain {
             speed,
             resistance: (1.0 + daily + self.wandering)
-                * (1.0 - 0.55 * condition.of(Fault::Leakage)),
+                * (1.0 - 0.65 * condition.of(Fault::Leakage)),
             head_loss: bubbles,
             efficiency_loss: 0.15 * condition.of(Fault::Cavitation),
             friction: Strain::RATED.friction + 0.12 * condition.of(Fault::BearingWear),

@@ -77,11 +77,10 @@ impl Link {
         match event {
             Event::Incoming(Incoming::ConnAck(_)) => self.connected(),
             Event::Incoming(Incoming::PubAck(ack)) => self.acknowledged(ack)?,
+            // One sent again keeps its place in the order.
             Event::Outgoing(Outgoing::Publish(id)) => {
-                if !self.in_flight.contains_key(id) {
-                    self.in_flight.insert(*id, self.sent);
-                    self.sent += 1;
-                }
+                self.in_flight.entry(*id).or_insert(self.sent);
+                self.sent += 1;
             }
             _ => {}
         }

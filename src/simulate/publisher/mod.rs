@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 pub(crate) use address::BrokerAddress;
 use link::{Link, Progress};
-pub(crate) use pace::Pace;
-pub(crate) use run::{Report, publish_all};
+use pace::Pace;
+pub(crate) use run::publish_all;
 
 /// One message as it goes to the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]

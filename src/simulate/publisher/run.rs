@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use catalog::Result;
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
 use super::{BrokerAddress, Delivery, Message, Pace, Publisher};
@@ -69,15 +69,20 @@ fn progress_bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (
             ProgressBar::new(total),
-            "{spinner} [{bar:30}] {human_pos}/{human_len} acknowledged  {per_sec}  {eta} left",
+            "{spinner} [{bar:30}] {human_pos}/{human_len} acknowledged  {rate}  {eta} left",
         ),
         None => (
             ProgressBar::new_spinner(),
-            "{spinner} {human_pos} acknowledged  {per_sec}  Ctrl-C stops",
+            "{spinner} {human_pos} acknowledged  {rate}  Ctrl-C stops",
         ),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(
+            style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                // A progress bar is no place to fail.
+                let _ = write!(out, "{:.0} a second", state.per_sec());
+            }),
+        );
     }
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
