@@ -65,7 +65,7 @@ impl Ingest {
         let ingester = folder.id().to_string();
         let counters = Arc::new(Counters::default());
         let log = open_log(&config, &folder, &counters).await?;
-        let recovered = log.durable();
+        let recovered = log.end();
         let tables = Tables {
             lake,
             branch: config.branch.clone(),
@@ -180,7 +180,7 @@ impl Ingest {
     /// # Errors
     /// Why the attempt failed; the rows stay in the log and the buffer, and are tried again.
     pub async fn flush(&self) -> Result<()> {
-        let position = self.log.durable();
+        let position = self.log.last_record();
         let mut decoded = self.buffer.decoded();
         let mut failed = self.failed.clone();
         let flushed = async {

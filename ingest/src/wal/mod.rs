@@ -114,6 +114,9 @@ impl Log {
             found.next,
             counters,
         )?;
+        for path in found.empty.iter().filter(|path| !writer.writes(path)) {
+            remove(path);
+        }
         let thread = std::thread::Builder::new()
             .name("ingest-log".into())
             .spawn(move || writer.run(queue, &report))
@@ -145,8 +148,13 @@ impl Log {
         LogReader::new(Arc::clone(&self.shared))
     }
 
-    /// The last durable position.
-    pub(crate) fn durable(&self) -> u64 {
+    /// The last durable record's position, 0 for none.
+    pub(crate) fn last_record(&self) -> u64 {
+        self.shared.last_record()
+    }
+
+    /// The highest position that may have been given to a record.
+    pub(crate) fn end(&self) -> u64 {
         self.shared.durable()
     }
 

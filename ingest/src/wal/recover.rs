@@ -1,7 +1,7 @@
 //! Opening a log: reads what is there, cuts a torn tail, notes what damage lost.
 
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use catalog::Result;
@@ -14,6 +14,8 @@ use super::segment::{self, Loss, MAGIC, Scanner, Segment, Step};
 pub(super) struct Recovered {
     /// Segments that hold records, oldest first.
     pub(super) segments: Vec<Segment>,
+    /// Files of segments that hold none; they tell positions, so they go after the next one is made.
+    pub(super) empty: Vec<PathBuf>,
     /// The position the next record gets: above every one ever handed out.
     pub(super) next: u64,
     /// The last messages logged.
@@ -30,6 +32,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(dir: &Path, window: DedupWindow) -> Result<Recovered> {
     let mut found = Recovered {
         segments: Vec::new(),
+        empty: Vec::new(),
         next: 1,
         window,
         losses: Vec::new(),
@@ -40,7 +43,7 @@ pub(super) fn recover(dir: &Path, window: DedupWindow) -> Result<Recovered> {
         let segment = found.read(*base, path, limit)?;
         found.next = found.next.max(segment.last + 1);
         if segment.last < segment.base {
-            std::fs::remove_file(path).map_err(|e| segment::io_error("remove", path, e))?;
+            found.empty.push(segment.path);
         } else {
             found.segments.push(segment);
         }

@@ -54,9 +54,14 @@ impl fmt::Display for Loss {
     }
 }
 
+/// The file of the segment that starts at `base`.
+pub(super) fn path(dir: &Path, base: u64) -> PathBuf {
+    dir.join(format!("{base:020}.wal"))
+}
+
 /// Creates the segment that starts at `base`, durable with its name.
 pub(super) fn create(dir: &Path, base: u64) -> Result<(File, Segment)> {
-    let path = dir.join(format!("{base:020}.wal"));
+    let path = path(dir, base);
     let file = OpenOptions::new()
         .create(true)
         .write(true)

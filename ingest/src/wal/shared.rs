@@ -71,6 +71,12 @@ impl Shared {
         *self.durable.borrow()
     }
 
+    pub(super) fn last_record(&self) -> u64 {
+        let state = self.state();
+        let holding = state.segments.iter().rev().find(|s| s.last >= s.base);
+        holding.map_or(state.committed, |s| s.last)
+    }
+
     pub(super) fn follow(&self) -> watch::Receiver<u64> {
         self.durable.subscribe()
     }

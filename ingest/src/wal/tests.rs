@@ -85,7 +85,7 @@ async fn records_come_back_after_a_restart() {
     drop(log);
 
     let log = open(options(dir.path()));
-    assert_eq!(log.durable(), 2);
+    assert_eq!(log.last_record(), 2);
     assert!(log.losses().is_empty());
     assert_eq!(read(&mut log.reader(), 2).await, expected);
     put(&log, vec![message(3, "z")]).await;
@@ -104,11 +104,11 @@ async fn a_redelivery_is_acknowledged_and_not_logged_even_after_a_restart() {
     let log = open(options(dir.path()));
     put(&log, vec![message(1, "x")]).await;
     assert_eq!(put(&log, vec![again.clone()]).await, [1]);
-    assert_eq!(log.durable(), 1);
+    assert_eq!(log.last_record(), 1);
     drop(log);
     let log = open(options(dir.path()));
     assert_eq!(put(&log, vec![again, message(2, "y")]).await, [1, 2]);
-    assert_eq!(log.durable(), 2);
+    assert_eq!(log.last_record(), 2);
 }
 
 #[tokio::test]
@@ -123,6 +123,11 @@ async fn a_torn_tail_is_cut_and_its_position_not_used_again() {
 
     let log = open(options(dir.path()));
     assert!(log.losses().is_empty());
+    assert_eq!((log.last_record(), log.end() > 2), (1, true));
+    let end = log.end();
+    drop(log);
+    let log = open(options(dir.path()));
+    assert_eq!((log.last_record(), log.end()), (1, end));
     let len = MAGIC.len() + record_bytes("x");
     assert_eq!(fs::metadata(&file).unwrap().len(), len as u64);
     put(&log, vec![message(3, "z")]).await;

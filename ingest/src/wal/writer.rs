@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,6 +55,8 @@ impl Writer {
         let (file, segment) = segment::create(&options.dir, next)?;
         let written = segment.bytes;
         shared.begin_segment(segment);
+        let last = shared.last_record();
+        counters.wal_position.store(last, Ordering::Relaxed);
         Ok(Self {
             options,
             shared,
@@ -64,6 +67,11 @@ impl Writer {
             next,
             batch: Batch::default(),
         })
+    }
+
+    /// Whether this is the file of the segment being written.
+    pub(super) fn writes(&self, path: &Path) -> bool {
+        segment::path(&self.options.dir, self.next) == path
     }
 
     /// Serves the queue until it is closed, the log is stopped, or the disk fails.

@@ -100,6 +100,8 @@ async fn a_torn_tail_is_cut() {
     fs::write(&file, &bytes).unwrap();
     let ingest = house.start().await;
     assert_eq!(ingest.stats().last_error, None);
+    ingest.flush().await.unwrap();
+    assert_eq!(house.committed(&table()).await, 5);
     publish_v4(ingest.listen_addr().unwrap(), "c", &numbered(5..7)).await;
     ingest.shutdown().await.unwrap();
     assert_eq!(house.committed(&table()).await, 7);

@@ -4,5 +4,6 @@
 
 mod broker;
 mod durability;
+mod external;
 mod rows;
 mod support;
