@@ -114,8 +114,12 @@ async fn run(inner: Arc<Inner>, branch: String, line: Arc<Line>) {
         line: &line,
         finished: false,
     };
-    while let Some(group) = line.next_group() {
+    loop {
+        // Whoever comes while this waits its turn still joins the group.
         let _turn = line.turn.lock().await;
+        let Some(group) = line.next_group() else {
+            break;
+        };
         let outcomes = publish(&inner, &branch, &group).await;
         answer(group, outcomes);
     }
