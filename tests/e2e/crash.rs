@@ -11,9 +11,9 @@ use crate::replay::{COUNT, compare};
 
 const KILLS: usize = 10;
 /// Messages a second: slow enough that all kills fall into the replay.
-const RATE: &str = "400";
+const RATE: &str = "800";
 /// Longest life of a server, in milliseconds from its start.
-const LONGEST_LIFE: u64 = 2500;
+const LONGEST_LIFE: u64 = 1800;
 
 #[test]
 fn ten_kills_during_a_replay_lose_and_double_nothing() {
@@ -31,8 +31,9 @@ fn ten_kills_during_a_replay_lose_and_double_nothing() {
         // Many small commits and log segments, so that kills fall into those as well.
         .ingest("flush_interval = \"200ms\"\nsegment_bytes = \"64KiB\"");
     let files = skab::files(site.folder());
-    // The broker keeps messages for a session that it knows.
-    site.serve().kill();
+    let server = site.serve();
+    broker.wait_for_subscription(skab::FILTER);
+    server.kill();
 
     let mut replay = site.replay(&broker.url(), skab::TOPIC, &files);
     let mut replay = replay

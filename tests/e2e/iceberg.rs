@@ -17,6 +17,7 @@ fn pyiceberg_reads_the_same_after_every_tenth_commit() {
         .ingest("flush_rows = 100\nflush_interval = \"100ms\"");
     let files = skab::files(site.folder());
     let server = site.serve();
+    broker.wait_for_subscription(skab::FILTER);
     run(site
         .replay(&broker.url(), skab::TOPIC, &files)
         .args(["--rate", "1500"]))

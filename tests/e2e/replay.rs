@@ -11,7 +11,14 @@ pub(crate) const COUNT: &str = "select count(*) as n from rigs.telemetry";
 fn replayed_rows_come_back_value_for_value_from_a_folder() {
     let broker = Mosquitto::start();
     let site = Site::new().behind(&broker).stream(skab::STREAM);
-    replay_and_compare(&site, &broker);
+    replay_and_compare(&site, &broker, &skab::files(site.folder()));
+}
+
+#[test]
+fn numbers_with_seventeen_digits_come_back_value_for_value() {
+    let broker = Mosquitto::start();
+    let site = Site::new().behind(&broker).stream(skab::STREAM);
+    replay_and_compare(&site, &broker, &skab::made(site.folder()));
 }
 
 #[test]
@@ -22,21 +29,21 @@ fn replayed_rows_come_back_value_for_value_from_ceph() {
         .on_ceph(&ceph, "replay")
         .behind(&broker)
         .stream(skab::STREAM);
-    replay_and_compare(&site, &broker);
+    replay_and_compare(&site, &broker, &skab::files(site.folder()));
     let newest = [iceberg::commits(&site).pop().unwrap()];
     let server = site.serve();
     iceberg::compare(&server, &newest, &iceberg::s3_properties(&ceph));
 }
 
-fn replay_and_compare(site: &Site, broker: &Mosquitto) {
-    let files = skab::files(site.folder());
+fn replay_and_compare(site: &Site, broker: &Mosquitto, files: &[PathBuf]) {
     let server = site.serve();
-    run(&mut site.replay(&broker.url(), skab::TOPIC, &files)).ok();
-    server.wait_for_count(COUNT, skab::row_count(&files));
+    broker.wait_for_subscription(skab::FILTER);
+    run(&mut site.replay(&broker.url(), skab::TOPIC, files)).ok();
+    server.wait_for_count(COUNT, skab::row_count(files));
     // Some of the rows are in the hot buffer now, after the restart none.
-    compare(&server, &files);
+    compare(&server, files);
     server.stop();
-    compare(&site.serve(), &files);
+    compare(&site.serve(), files);
 }
 
 /// Compares `rigs.telemetry` with the files over ADBC.

@@ -61,6 +61,17 @@ impl Mosquitto {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
+    /// Waits until somebody has subscribed to `filter`: what is published before the first
+    /// subscription of a session is for nobody. From then on the broker keeps it.
+    pub(crate) fn wait_for_subscription(&self, filter: &str) {
+        let end = format!(" 1 {filter}");
+        wait_for(&format!("a subscription to {filter}"), || {
+            let log = log_in(self.folder.path());
+            let subscribed = log.lines().any(|line| line.ends_with(&end));
+            subscribed.then_some(()).ok_or(log)
+        });
+    }
+
     /// Publishes one message at QoS 1 and waits for its acknowledgement.
     pub(crate) fn publish(&self, topic: &str, payload: &[u8]) {
         let port = self.port.to_string();
@@ -84,7 +95,12 @@ fn write_config(folder: &Path, port: u16) -> PathBuf {
          persistence true\n\
          persistence_location {}/\n\
          max_queued_messages 0\n\
-         max_inflight_messages 0\n",
+         max_inflight_messages 0\n\
+         log_dest stderr\n\
+         log_type error\n\
+         log_type warning\n\
+         log_type notice\n\
+         log_type subscribe\n",
         folder.display()
     );
     std::fs::write(&config, text).unwrap();

@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::checkout;
 
 /// How many runs there are.
-pub(crate) const RUNS: usize = 16;
+const RUNS: usize = 16;
 
 /// The stream that takes them in.
 pub(crate) const STREAM: &str = r#"name = "rigs"
@@ -26,16 +26,26 @@ time = "datetime"
 const HEADER: &str = "datetime;Accelerometer1RMS;Accelerometer2RMS;Current;Pressure;\
     Temperature;Thermocouple;Voltage;Volume Flow RateRMS;anomaly;changepoint";
 
-/// The 16 files `0.csv` to `15.csv`: real ones, or made ones in `folder`.
+/// The 16 files `0.csv` to `15.csv`: real ones where there are any, else made in `folder`.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let folder = match real() {
-        Some(real) => real,
-        None => {
-            (0..RUNS).for_each(|run| make(&folder.join(format!("{run}.csv")), run));
-            folder.to_owned()
-        }
+    let Some(real) = real() else {
+        return made(folder);
     };
-    println!("replaying the files in {}", folder.display());
+    println!("replaying the files in {}", real.display());
+    paths(&real)
+}
+
+/// The 16 files of the same shape, made in `folder`, with as many digits as a number has.
+pub(crate) fn made(folder: &Path) -> Vec<PathBuf> {
+    let paths = paths(folder);
+    paths
+        .iter()
+        .enumerate()
+        .for_each(|(run, path)| make(path, run));
+    paths
+}
+
+fn paths(folder: &Path) -> Vec<PathBuf> {
     (0..RUNS)
         .map(|run| folder.join(format!("{run}.csv")))
         .collect()
@@ -43,6 +53,9 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Where the runs are published: `rigs/valve1-3/telemetry` for `3.csv`.
 pub(crate) const TOPIC: &str = "rigs/valve1-{file}/telemetry";
+
+/// What the server subscribes to for the stream.
+pub(crate) const FILTER: &str = "rigs/+/telemetry";
 
 /// How many rows the files have.
 pub(crate) fn row_count(files: &[PathBuf]) -> u64 {
