@@ -90,8 +90,8 @@ pub(crate) async fn run(_: ServeArgs, settings: Settings) -> Result<()> {
     };
     let stopped = tokio::select! {
         stopped = server.shutdown() => stopped,
-        name = signals.next() => Err(Error::unavailable(format!("{name} came before all rows were committed"))
-            .with_hint("nothing is lost: the next start takes them from the log")),
+        name = signals.next() => Err(Error::unavailable(format!("{name} cut the shutdown short"))
+            .with_hint("no acknowledged message is lost: the next start takes from the log what is not committed")),
     };
     // What follows from the first failure does not explain it.
     failure.map_or(stopped, Err)

@@ -96,12 +96,8 @@ fn report(trained: &TrainOutcome) -> Result<()> {
         ..
     } = trained;
     let rows = &manifest.lineage.rows;
-    let features: Vec<_> = manifest
-        .signature
-        .features
-        .iter()
-        .map(|f| f.name.as_str())
-        .collect();
+    let features = &manifest.signature.features;
+    let features: Vec<_> = features.iter().map(|f| f.name.as_str()).collect();
     let commit: String = trained.commit.to_string().chars().take(12).collect();
     output::print(&format!(
         "\
@@ -110,12 +106,15 @@ trained {model} on {branch} at {commit}
   features  {}
   metrics   {}
 next
-  pumphouse models --ref {branch}
-  pumphouse merge {branch}",
+  pumphouse predict {model} --ref {branch} --sql 'select ...'",
         rows.train,
         rows.test,
         manifest.lineage.split_at,
         features.join(", "),
         manifest.metrics,
-    ))
+    ))?;
+    if branch != catalog::MAIN {
+        output::print(&format!("  pumphouse merge {branch}"))?;
+    }
+    Ok(())
 }

@@ -22,7 +22,7 @@ pub(super) async fn check(
     }
     let error = Error::unauthenticated("the request carries no valid token")
         .with_hint("send the header `Authorization: Bearer TOKEN`");
-    let mut response = Failure(error).into_response();
+    let mut response = Failure::from(error).into_response();
     response.headers_mut().insert(
         header::WWW_AUTHENTICATE,
         header::HeaderValue::from_static("Bearer"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -20,6 +20,8 @@ use crate::settings::{Role, Secret};
 
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
+
+const PATHS: &str = "there are GET /health, GET /metrics and POST /v1/predict";
 
 /// What the handlers share.
 pub(super) struct State {
@@ -103,39 +105,48 @@ async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
         .into_response()
 }
 
-async fn unknown_path(uri: axum::http::Uri) -> Failure {
-    Failure(
-        Error::not_found(format!("nothing is at {}", uri.path()))
-            .with_hint("there are GET /health, GET /metrics and POST /v1/predict"),
-    )
+async fn unknown_path(uri: Uri) -> Failure {
+    Error::not_found(format!("nothing is at {}", uri.path()))
+        .with_hint(PATHS)
+        .into()
 }
 
-async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Response {
-    let error = Error::invalid(format!("{} does not take {method}", uri.path()))
-        .with_hint("GET /health, GET /metrics, POST /v1/predict");
-    (StatusCode::METHOD_NOT_ALLOWED, body_of(&error)).into_response()
+async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    let error = Error::invalid(format!("{} does not take {method}", uri.path()));
+    Failure::with_status(StatusCode::METHOD_NOT_ALLOWED, error.with_hint(PATHS))
 }
 
 /// An error as an HTTP answer: `{code, message, hint}`.
-pub(super) struct Failure(pub(super) Error);
+pub(super) struct Failure {
+    status: StatusCode,
+    error: Error,
+}
+
+impl Failure {
+    /// The error under a status that its kind alone does not tell.
+    pub(super) fn with_status(status: StatusCode, error: Error) -> Self {
+        Self { status, error }
+    }
+}
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self {
+            status: status_of(error.kind()),
+            error,
+        }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        if !self.0.is_user_error() {
-            tracing::error!(error = %crate::failure::describe(&self.0), "a request failed");
+        let Self { status, error } = self;
+        if !error.is_user_error() {
+            tracing::error!(error = %crate::failure::describe(&error), "a request failed");
         }
-        (status_of(self.0.kind()), body_of(&self.0)).into_response()
+        let body = json!({"code": error.code(), "message": error.message(), "hint": error.hint()});
+        (status, Json(body)).into_response()
     }
-}
-
-fn body_of(error: &Error) -> Json<serde_json::Value> {
-    Json(json!({"code": error.code(), "message": error.message(), "hint": error.hint()}))
 }
 
 fn status_of(kind: ErrorKind) -> StatusCode {

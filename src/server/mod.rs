@@ -241,3 +241,6 @@ fn ingest_config(settings: &Settings) -> IngestConfig {
 fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub(super) async fn handle(
     Shared(state): Shared<Arc<State>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Failure> {
-    let body = body.map_err(|rejection| too_large(&rejection))?;
+    let body = body.map_err(|rejection| unreadable(&rejection))?;
     let request = parse(&body)?;
     let rows = to_batch(&request.rows)?;
     let lake = state.engine.lake();
@@ -44,8 +44,11 @@ pub(super) async fn handle(
     Ok(Json(json!({"predictions": predictions})))
 }
 
-fn too_large(rejection: &BytesRejection) -> Error {
-    Error::resource_exhausted(rejection.body_text()).with_hint("send fewer rows in one request")
+/// Nearly always a body beyond the limit; otherwise one that broke off.
+fn unreadable(rejection: &BytesRejection) -> Failure {
+    let error = Error::invalid("the request's body is too large or broke off")
+        .with_hint("send fewer rows in one request");
+    Failure::with_status(rejection.status(), error)
 }
 
 fn parse(body: &[u8]) -> Result<Request> {
