@@ -47,7 +47,7 @@ pumphouse sql --local                 # a SQL shell; \\? in it for help
 pumphouse sql --local 'select fault, count(*) from exp.pumps.telemetry group by fault'
 pumphouse log
 pumphouse models
-pumphouse predict ml.pump_fault --sql=\"$(cat {dir}/pump_features.sql) limit 5\"
+pumphouse predict ml.pump_fault --sql=\"$(cat {dir}/pump_features.sql)\" --format csv > predictions.csv
 
 pumphouse branch create exp2          # another experiment: change the file, compare, merge
 pumphouse train {dir}/pump_fault.toml --branch exp2

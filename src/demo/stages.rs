@@ -42,6 +42,7 @@ impl<'a> Demo<'a> {
         self.server.engine().lake().catalog()
     }
 
+    /// Says what runs where.
     pub(super) fn start(&self) -> Result<()> {
         output::print(
             "Pumphouse demo: pumps publish, SQL answers, a model is trained and merged.",
@@ -58,6 +59,7 @@ impl<'a> Demo<'a> {
         ))
     }
 
+    /// Lets the pumps publish their history.
     pub(super) async fn rows_arrive(&mut self) -> Result<()> {
         let (pumps, hours) = (self.pumps.plan.pumps, self.pumps.history);
         let title = format!("{pumps} pumps publish {hours} hours of telemetry over MQTT");
@@ -69,6 +71,7 @@ impl<'a> Demo<'a> {
         )
     }
 
+    /// Asks in SQL, and shows that rows without a file are in the answer.
     pub(super) async fn ask(&mut self) -> Result<()> {
         screen::heading(3, "SQL over Arrow Flight")?;
         let (schema, rows) = self.client.collect(sql::SHAKING).await?;
@@ -80,11 +83,12 @@ impl<'a> Demo<'a> {
         let now = sql::first_number(&rows, "rows_now")?;
         let in_files = sql::first_number(&rows, "rows_in_files")?;
         screen::say(&format!(
-            "{} rows have not been written to a file yet; they are answered from memory and log.",
+            "{} rows are not in a file yet: they are in the log on disk, and answered from memory.",
             HumanCount(u64::try_from(now - in_files).unwrap_or(0))
         ))
     }
 
+    /// Branches off main, with all rows so far committed.
     pub(super) async fn branch(&mut self) -> Result<()> {
         screen::heading(4, "A branch for an experiment")?;
         self.server.flush().await?;
@@ -95,6 +99,7 @@ impl<'a> Demo<'a> {
         ))
     }
 
+    /// Trains on the branch and shows what came of it.
     pub(super) async fn train(&mut self) -> Result<()> {
         screen::heading(5, "A model is trained on the branch")?;
         let spec = TrainSpec::from_toml(TRAIN_SPEC)?;
@@ -128,6 +133,7 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
+    /// Merges the model into a main that has moved on, and shows it there only then.
     pub(super) async fn merge(&mut self) -> Result<()> {
         screen::heading(6, "Meanwhile main moves on, and merging promotes the model")?;
         let sent = self.pumps.run(self.server, self.pumps.live).await?;
@@ -168,6 +174,7 @@ impl<'a> Demo<'a> {
         Ok(names.join(", "))
     }
 
+    /// Predicts for a pump that fails after the training.
     pub(super) async fn predict(&mut self) -> Result<()> {
         screen::heading(7, "The model on main tells a failing pump")?;
         let from = self.pumps.live_from();
@@ -179,6 +186,7 @@ impl<'a> Demo<'a> {
         prediction::show(&pump, &predicted)
     }
 
+    /// Shows the commits of it all.
     pub(super) async fn history(&mut self) -> Result<()> {
         screen::heading(8, "Data and models share one history")?;
         let rows: Vec<_> = self

@@ -45,7 +45,8 @@ const SESSION_SECONDS: u32 = 300;
 #[derive(Debug)]
 pub(crate) struct Publisher {
     client: AsyncClient,
-    link: JoinHandle<Result<()>>,
+    /// Absent once its end has been reported.
+    link: Option<JoinHandle<Result<()>>>,
     progress: watch::Receiver<Progress>,
     published: u64,
 }
@@ -86,7 +87,7 @@ impl Publisher {
         let link = tokio::spawn(Link::new(eventloop, broker.to_string(), sender).run());
         let mut publisher = Self {
             client,
-            link,
+            link: Some(link),
             progress,
             published: 0,
         };
@@ -147,34 +148,35 @@ impl Publisher {
     pub(crate) async fn finish(mut self) -> Result<Delivery> {
         let delivery = self.settle().await?;
         // Everything is delivered: a connection that breaks now is of no concern.
-        if self.client.disconnect().await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.link).await;
+        if self.client.disconnect().await.is_ok()
+            && let Some(link) = &mut self.link
+        {
+            let _ = tokio::time::timeout(Duration::from_secs(2), link).await;
         }
         Ok(delivery)
     }
 
-    /// Why the link ended.
+    /// Why the link ended, and what it leaves behind.
     async fn failure(&mut self) -> Error {
-        let missing = self.published - self.acknowledged();
-        let error = match (&mut self.link).await {
+        let Some(link) = self.link.take() else {
+            return Error::unavailable("the connection to the broker has ended");
+        };
+        let error = match link.await {
             Ok(Err(error)) => error,
             Ok(Ok(())) => Error::internal("the connection to the broker was closed early"),
             Err(panic) => Error::internal("the connection to the broker failed").with_source(panic),
         };
-        if missing == 0 {
-            return error;
+        match self.published - self.acknowledged() {
+            0 => error,
+            open => error.context(format!("{open} messages are not acknowledged")),
         }
-        tracing::error!(
-            published = self.published,
-            unacknowledged = missing,
-            "messages were left without acknowledgement"
-        );
-        error
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        self.link.abort();
+        if let Some(link) = &self.link {
+            link.abort();
+        }
     }
 }

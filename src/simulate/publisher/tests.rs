@@ -201,6 +201,26 @@ async fn a_refused_message_ends_the_run_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_has_failed_goes_on_failing() {
+    let (listener, address) = listen().await;
+    let connecting = tokio::spawn(async move { Publisher::connect(&address, "test").await });
+    let mut peer = Peer::accept(&listener, 0, 10).await;
+    let mut publisher = connecting.await.unwrap().unwrap();
+    publisher.publish(message(0)).await.unwrap();
+    let arrived = peer.publish().await.unwrap();
+    peer.acknowledge(arrived.id, 0x97).await;
+    let error = publisher.settle().await.unwrap_err();
+    assert!(
+        error
+            .message()
+            .starts_with("1 messages are not acknowledged"),
+        "{error}"
+    );
+    assert!(publisher.publish(message(1)).await.is_err());
+    assert!(publisher.finish().await.is_err());
+}
+
+#[tokio::test]
 async fn brokers_that_do_not_take_us_are_told_apart() {
     for (reason, kind) in [
         (0x86, ErrorKind::Unauthenticated),
