@@ -65,12 +65,14 @@ async fn throughput(
     messages: u64,
     rounds: usize,
 ) -> Result<()> {
-    println!("| round | bare subscriber, msg/s | pumphouse, durable and queryable, msg/s | ratio |");
+    println!(
+        "| round | bare subscriber, msg/s | pumphouse, durable and queryable, msg/s | ratio |"
+    );
     println!("|---|---|---|---|");
     let mut ratios = Vec::new();
     let mut expected = 0;
     for round in 1..=rounds {
-        let bare = bare::count(broker.address, messages, |address| {
+        let bare = bare::count(broker.address, messages, move |address| {
             publish_all(address, "bare/p1/telemetry", messages)
         })
         .await?;
@@ -108,7 +110,11 @@ async fn latency(broker: &Mosquitto, queries: &mut Queries) -> Result<()> {
         }
         drop(stop);
         times.sort();
-        println!("| {name} | {} | {} |", millis(&times, 50), millis(&times, 99));
+        println!(
+            "| {name} | {} | {} |",
+            millis(&times, 50),
+            millis(&times, 99)
+        );
     }
     Ok(())
 }
@@ -139,14 +145,17 @@ fn publish_all(broker: SocketAddr, topic: &str, messages: u64) -> std::io::Resul
         let senders: Vec<_> = (0..PUBLISHERS)
             .map(|p| {
                 scope.spawn(move || {
-                    let mut publisher = Publisher::connect(broker, &format!("bench-publisher-{p}"))?;
+                    let mut publisher =
+                        Publisher::connect(broker, &format!("bench-publisher-{p}"))?;
                     let share = messages / PUBLISHERS + u64::from(p < messages % PUBLISHERS);
                     publisher.publish(topic, share, |n| payload(p, n))
                 })
             })
             .collect();
         for sender in senders {
-            sender.join().map_err(|_| std::io::Error::other("a publisher panicked"))??;
+            sender
+                .join()
+                .map_err(|_| std::io::Error::other("a publisher panicked"))??;
         }
         Ok(())
     })

@@ -21,7 +21,7 @@ pub(crate) struct PredictArgs {
     /// The model, as namespace.name
     model: String,
     /// Query whose rows to predict for
-    #[arg(long, value_name = "SQL")]
+    #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     sql: String,
     /// Branch, branch@time, branch@commit or commit of the model and of the query
     #[arg(long = "ref", value_name = "REF", default_value = "main")]

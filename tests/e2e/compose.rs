@@ -12,7 +12,7 @@ fn read(name: &str) -> String {
 }
 
 fn services() -> Value {
-    let compose: Value = serde_saphyr::from_str(&read("docker-compose.yml")).unwrap();
+    let compose: Value = serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
     compose["services"].clone()
 }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 /// What to do when there is none, or a wrong one.
 pub(super) const HINT: &str =
-    "`make xgboost` fetches it; PUMPHOUSE_XGBOOST_LIBRARY names one that lies elsewhere";
+    "`make xgboost` fetches it; PUMPHOUSE_ML_XGBOOST_LIBRARY names one that lies elsewhere";
 
-/// The library named by `PUMPHOUSE_XGBOOST_LIBRARY`, if any.
+/// The library named by `PUMPHOUSE_ML_XGBOOST_LIBRARY`, if any.
 pub(super) fn from_environment() -> Option<PathBuf> {
-    variable("PUMPHOUSE_XGBOOST_LIBRARY").map(PathBuf::from)
+    variable("PUMPHOUSE_ML_XGBOOST_LIBRARY").map(PathBuf::from)
 }
 
 /// The places to look at, best first: beside the binary, the set-up folder, the

@@ -36,7 +36,7 @@ pub struct Library {
 }
 
 /// Names the library file to load, before its first use; nothing else is then
-/// searched. Without it `PUMPHOUSE_XGBOOST_LIBRARY` is looked at, and then the
+/// searched. Without it `PUMPHOUSE_ML_XGBOOST_LIBRARY` is looked at, and then the
 /// places [`library`] lists.
 pub fn set_library(path: impl Into<PathBuf>) {
     *SETTING.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.into());
