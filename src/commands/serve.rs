@@ -83,10 +83,7 @@ pub(crate) async fn run(_: ServeArgs, settings: Settings) -> Result<()> {
             tracing::info!(signal = name, "stopping");
             None
         }
-        error = server.failed() => {
-            tracing::error!(%error, "a part has failed");
-            Some(error)
-        }
+        error = server.failed() => Some(error),
     };
     let stopped = tokio::select! {
         stopped = server.shutdown() => stopped,

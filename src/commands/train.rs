@@ -55,7 +55,7 @@ pub(crate) async fn run(args: TrainArgs, settings: Settings) -> Result<()> {
     let engine = new_engine(&settings, lake.clone(), None);
     let bar = progress_bar();
     let trained = ml::train(&lake, &engine, &spec, &args.branch, &mut |progress| {
-        show(&bar, &progress)
+        show(&bar, &progress);
     })
     .await;
     bar.finish_and_clear();
