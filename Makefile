@@ -53,6 +53,12 @@ test: toolchain setup-test ## Set up what the tests need, then run all of them
 setup-test: ## Install what the tests need: Mosquitto, Ceph RGW, Python clients, XGBoost
 	@scripts/setup-test.sh
 
+# --- Measure it ---
+
+.PHONY: bench
+bench: toolchain setup-test ## Measure ingest behind a real Mosquitto in a release build; prints a page for docs/benchmarks
+	@cargo bench --quiet --locked --bench ingest
+
 # --- Check it ---
 
 .PHONY: lint

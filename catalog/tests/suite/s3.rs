@@ -55,7 +55,6 @@ fn script(action: &str, folder: &FsPath) {
 
 /// One test, because starting the cluster takes longest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "starts a Ceph cluster (`make setup-test` installs it): run with --ignored"]
 async fn the_catalog_works_on_ceph() {
     let ceph = Ceph::start();
     wrong_settings_are_told_apart(&ceph.config).await;
