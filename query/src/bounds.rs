@@ -40,16 +40,22 @@ impl Columns {
         }
     }
 
-    /// Whether one of the columns at `wanted` may hold NaN in `file`.
+    /// Whether the Parquet statistics of `file` may leave NaN out of a column at `wanted`,
+    /// so that the reader must not prune row groups or pages by them.
     ///
-    /// Parquet's own statistics leave NaN out as well, so the reader must not prune
-    /// row groups or pages of such a file.
-    pub(crate) fn may_hold_nan(&self, file: &DataFile, wanted: &[usize]) -> bool {
+    /// Some writers skip NaN, others (ours) give a column with NaN no statistics at all; the
+    /// manifest's bounds tell, which come from those statistics.
+    pub(crate) fn may_hide_nan(&self, file: &DataFile, wanted: &[usize]) -> bool {
         wanted.iter().any(|&index| {
             self.schema.field(index).data_type().is_floating()
-                && self.ids[index].is_some_and(|id| nan_possible(file, id))
+                && self.ids[index].is_some_and(|id| nan_hidden(file, id))
         })
     }
+}
+
+fn nan_hidden(file: &DataFile, id: i32) -> bool {
+    let bounded = file.lower_bounds().contains_key(&id) || file.upper_bounds().contains_key(&id);
+    nan_possible(file, id) && (bounded || file.value_counts().is_empty())
 }
 
 fn column_statistics(file: &DataFile, id: i32, field: &Field) -> ColumnStatistics {

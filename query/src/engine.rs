@@ -205,6 +205,8 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_target_partitions(config.target_partitions.max(1))
         .with_batch_size(config.batch_size.max(1));
     let options = session.options_mut();
+    // As the tables' own times have it, so that now() and they are of one kind.
+    options.execution.time_zone = Some("+00:00".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.pushdown_filters = true;

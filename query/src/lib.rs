@@ -4,6 +4,20 @@
 //! A statement names tables as `namespace.table` or `ref.namespace.table`, where
 //! the ref is a branch, a commit, or `"branch@time-or-commit"`. Every ref is
 //! resolved once per statement, so one statement sees one commit of each.
+//!
+//! ```
+//! use catalog::{Catalog, Store};
+//! use lake::Lake;
+//! use query::{Engine, EngineConfig};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let lake = Lake::new(Catalog::open(Store::memory()).await?);
+//! let engine = Engine::new(lake, None, EngineConfig::default());
+//! let (schema, batches) = engine.collect("select 1 + 1 as two", None).await?;
+//! assert_eq!((schema.field(0).name().as_str(), batches[0].num_rows()), ("two", 1));
+//! # Ok::<(), catalog::Error>(())
+//! # }).unwrap();
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod flight;

@@ -172,14 +172,14 @@ impl TableProvider for LakeTable {
         let args = Args { projection, limit };
         let wanted = self.wanted(projection, filters);
         let files = self.files(state, filters, &wanted).await?;
-        let may_hold_nan = |file: &ScanFile| self.columns.may_hold_nan(&file.file, &wanted);
+        let may_hide_nan = |file: &ScanFile| self.columns.may_hide_nan(&file.file, &wanted);
         // Two scans run side by side; on one partition rows must keep their order, so there
         // a single NaN keeps every file from being pruned inside.
         let together = state.config().target_partitions() == 1
-            && files.iter().any(|(file, _)| may_hold_nan(file));
+            && files.iter().any(|(file, _)| may_hide_nan(file));
         let (with_nan, plain): (Vec<_>, Vec<_>) = files
             .into_iter()
-            .partition(|(file, _)| together || may_hold_nan(file));
+            .partition(|(file, _)| together || may_hide_nan(file));
         let mut parts = Vec::new();
         if !plain.is_empty() {
             parts.push(self.parquet(state, plain, &args, true)?);

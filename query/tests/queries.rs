@@ -7,6 +7,8 @@ mod fixture;
 mod flight;
 #[path = "queries/flight_metadata.rs"]
 mod flight_metadata;
+#[path = "queries/foreign.rs"]
+mod foreign;
 #[path = "queries/golden.rs"]
 mod golden;
 #[path = "queries/hot.rs"]

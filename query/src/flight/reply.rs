@@ -30,7 +30,7 @@ pub(crate) fn info(
     let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
     let info = FlightInfo::new()
         .try_with_schema(schema)
-        .map_err(unencodable)?
+        .map_err(|error| unencodable(&error))?
         .with_endpoint(endpoint)
         .with_descriptor(descriptor);
     Ok(Response::new(info))
@@ -75,10 +75,10 @@ pub(crate) fn nothing(schema: SchemaRef) -> Response<DataStream> {
 pub(crate) fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     let IpcMessage(bytes) = SchemaAsIpc::new(schema, &IpcWriteOptions::default())
         .try_into()
-        .map_err(unencodable)?;
+        .map_err(|error| unencodable(&error))?;
     Ok(bytes)
 }
 
-fn unencodable(error: arrow::error::ArrowError) -> Status {
+fn unencodable(error: &arrow::error::ArrowError) -> Status {
     Status::internal(format!("cannot encode a schema: {error}"))
 }

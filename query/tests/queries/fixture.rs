@@ -83,7 +83,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Fixture {
-        let lake = empty_lake().await;
+        Fixture::on(empty_lake().await).await
+    }
+
+    pub(crate) async fn on(lake: Lake) -> Fixture {
         let telemetry = key("pumps.telemetry");
         let spec = TableSpec {
             schema: telemetry_schema(),

@@ -348,16 +348,3 @@ async fn large_results_arrive_whole() {
     let (_, batches) = client.collect(huge).await.unwrap();
     assert_eq!(texts(&batches, 0)[0].len(), 9_000_000);
 }
-
-#[tokio::test]
-#[ignore = "by hand"]
-async fn by_hand() {
-    let listener = TcpListener::bind("127.0.0.1:50777").await.unwrap();
-    let token = std::env::var("BY_HAND_TOKEN").ok();
-    let fixture = Fixture::new().await;
-    serve(fixture.engine_with_hot_rows(), listener, token, async {
-        tokio::time::sleep(std::time::Duration::from_secs(3000)).await;
-    })
-    .await
-    .unwrap();
-}

@@ -1,10 +1,31 @@
 //! Files that cannot match are not read, and nothing is read that the manifests know.
-use lake::TableSpec;
+use catalog::{Catalog, Store, StoreConfig};
+use lake::{Lake, TableSpec};
 use query::Engine;
 
 use crate::fixture::{
     Fixture, column, config, day_of_telemetry, empty_lake, key, meta, telemetry_schema,
 };
+
+#[tokio::test]
+async fn a_folder_with_an_odd_name_is_read_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder
+        .path()
+        .join("räume 100% %20")
+        .to_string_lossy()
+        .into_owned();
+    let config = StoreConfig {
+        url,
+        ..StoreConfig::default()
+    };
+    let store = Store::open(&config).await.unwrap();
+    let lake = Lake::new(Catalog::open(store).await.unwrap());
+    let fixture = Fixture::on(lake).await;
+    let engine = fixture.engine();
+    let sql = "select count(flow) from pumps.telemetry where ts > '2026-11-02'";
+    assert_eq!(column(&engine, sql).await, ["10"]);
+}
 
 /// The physical plan of `sql`, with what happened when it ran where `analyze`.
 async fn plan(engine: &Engine, sql: &str, analyze: bool) -> String {
@@ -39,7 +60,9 @@ async fn manifests_keep_files_out_of_the_plan() {
         ("ts = '2026-11-02T12:00:00Z' or starts = 300", 2),
         ("starts between 105 and 215", 2),
         ("flow > 20", 2),
-        ("flow < 0", 0),
+        ("flow < -1", 0),
+        // Arrow orders -0.0 below 0.0, and a bound of 0.0 may stand for either.
+        ("flow < 0", 1),
         ("pump > 'c'", 0),
         ("pump = 'b'", 4),
         ("pump like 'd%'", 0),

@@ -13,3 +13,6 @@ select pump from pumps.telemetry where pump in (select pump from dev.pumps.trial
 explain select count(*) from pumps.telemetry;
 select count(*) from generate_series(1, 5);
 select 1 as one, 'text' as two, null as three, now() > timestamp '2020-01-01' as four;
+select arrow_typeof(now()), (now() - ts) is null as age, ts + interval '1 hour' as later, (ts < now()) is null as past from pumps.telemetry order by ts, pump limit 1;
+select date_bin(interval '6 hours', ts) as bin, count(*) as n from pumps.telemetry where ts < '2026-11-02' group by 1 order by 1;
+select arrow_typeof(to_timestamp('2026-11-01T00:00:00')), to_timestamp('2026-11-01T00:00:00') = ts as same from pumps.telemetry order by ts, pump limit 1;
