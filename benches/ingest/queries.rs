@@ -1,6 +1,6 @@
 //! SQL over Arrow Flight, as a client sees it: how many rows there are, whether one has arrived.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use query::flight::Client;
 use std::net::SocketAddr;
