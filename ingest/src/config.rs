@@ -32,8 +32,8 @@ pub struct IngestConfig {
     /// The most bytes of decoded rows in memory. At the bound decoding waits for a flush; messages
     /// are still logged and acknowledged while the log has room.
     pub buffer_bytes: usize,
-    /// The most bytes the write-ahead log may take on disk. At the bound acknowledgements wait for
-    /// a flush, so the broker holds the messages.
+    /// The most bytes of uncommitted messages in the write-ahead log. At the bound acknowledgements
+    /// wait for a flush, so the broker holds the messages.
     pub log_bytes: u64,
     /// The size at which a new segment of the log is begun, in bytes.
     pub segment_bytes: u64,

@@ -10,6 +10,7 @@ use lake::Lake;
 use lake::hot::HotBuffer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,13 +24,11 @@ use crate::source::broker::Broker;
 use crate::source::external::External;
 use crate::stats::{Counters, IngestStats};
 use crate::tables::Tables;
-use crate::wal::{Log, LogOptions};
+use crate::wal::{self, Log, LogOptions};
 
-/// Messages an embedded broker checks redeliveries against, over all its clients.
-const EMBEDDED_WINDOW: usize = 65_536;
 /// How long a shutdown waits for clients to take their last acknowledgements.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a shutdown waits for the lake; what is left is committed by the next start.
+/// How long a shutdown waits for the log and for the lake; what is left is committed by the next start.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running ingester.
@@ -208,15 +207,17 @@ impl Ingest {
     pub async fn shutdown(mut self) -> Result<()> {
         self.stop.cancel();
         // What the source handed in is logged and acknowledged before its clients are let go.
-        self.log.close().await;
+        if timeout(FLUSH_PATIENCE, self.log.close()).await.is_err() {
+            tracing::warn!("the log is full: messages not acknowledged yet are left to the broker");
+        }
         self.sources.close();
-        if tokio::time::timeout(CLIENTS_PATIENCE, self.sources.wait())
+        if timeout(CLIENTS_PATIENCE, self.sources.wait())
             .await
             .is_err()
         {
             tracing::warn!("some MQTT clients did not take their last acknowledgements");
         }
-        match tokio::time::timeout(FLUSH_PATIENCE, self.flush()).await {
+        match timeout(FLUSH_PATIENCE, self.flush()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(
                 Error::unavailable("the lake did not take the last rows in time")
@@ -250,10 +251,7 @@ async fn open_log(
         dir: folder.log(),
         segment_bytes: config.segment_bytes,
         log_bytes: config.log_bytes,
-        window: match &config.source {
-            Source::External(mqtt) => usize::from(mqtt.receive_maximum),
-            Source::Embedded(_) => EMBEDDED_WINDOW,
-        },
+        window: wal::DEDUP_WINDOW,
     };
     let shared = Arc::clone(counters);
     let log = tokio::task::spawn_blocking(move || Log::open(options, shared))

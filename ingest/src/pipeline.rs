@@ -190,7 +190,7 @@ impl Decoding {
             };
             let reason = match self.tables.provide(&need).await {
                 Ok(table) if attempt < MOST_NEEDS => {
-                    self.decoder.set_schema(&need.key, table.arrow_schema())?;
+                    self.decoder.set_schema(&need.key, &table.arrow_schema())?;
                     continue;
                 }
                 Ok(_) => "its table does not take its columns".to_owned(),

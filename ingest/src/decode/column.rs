@@ -181,7 +181,7 @@ impl Kind {
 /// Whether an integer of this size keeps its value in a binary float with `limit` as its last
 /// consecutive integer.
 fn is_exact(size: u64, limit: u64) -> bool {
-    size <= limit || size.trailing_zeros() + limit.ilog2() >= size.ilog2() + 1
+    size <= limit || size.trailing_zeros() + limit.ilog2() > size.ilog2()
 }
 
 fn timestamp(value: Value<'_>) -> Result<i64, String> {

@@ -155,14 +155,14 @@ impl Decoder {
     }
 
     /// Tells the schema of a table, new or changed.
-    pub(crate) fn set_schema(&mut self, key: &Key, schema: SchemaRef) -> Result<()> {
+    pub(crate) fn set_schema(&mut self, key: &Key, schema: &SchemaRef) -> Result<()> {
         for table in self.tables.iter_mut().filter(|t| t.key == *key) {
             if let Some(rows) = &mut table.rows
                 && let Some(batch) = rows.take()?
             {
                 self.cut.push((key.clone(), batch));
             }
-            table.rows = Some(TableRows::new(Arc::clone(&schema)));
+            table.rows = Some(TableRows::new(Arc::clone(schema)));
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ fn push(decoder: &mut Decoder, schema: &mut Option<SchemaRef>, payload: &str) {
                 Schema::try_merge([old.as_ref().clone(), need.columns.as_ref().clone()]).unwrap(),
             ),
         };
-        decoder.set_schema(&need.key, Arc::clone(&merged)).unwrap();
+        decoder.set_schema(&need.key, &merged).unwrap();
         *schema = Some(merged);
     }
 }

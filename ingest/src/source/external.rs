@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use catalog::{Error, Result};
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, Packet, Publish, RetainForwardRule, SubscribeReasonCode,
@@ -31,6 +32,8 @@ const SESSION_EXPIRY_SECS: u32 = 7 * 24 * 3600;
 const GROUP: usize = 512;
 /// Bytes that wait here for room in the log before reading stops.
 const MOST_WAITING: usize = 64 << 20;
+/// Acknowledgements that may be owed; as many again may be on their way to the broker unread.
+const MOST_OWED: usize = crate::wal::DEDUP_WINDOW / 2;
 
 /// The connection to an external broker.
 pub(crate) struct External {
@@ -42,11 +45,13 @@ pub(crate) struct External {
     counters: Arc<Counters>,
 }
 
-/// Messages read but not handed to the log yet.
+/// Messages read but not handed to the log yet, and acknowledgements that are owed.
 #[derive(Default)]
 struct Waiting {
     messages: Vec<Message>,
     bytes: usize,
+    /// Messages handed to the log whose acknowledgement is not written yet.
+    owed: usize,
 }
 
 impl External {
@@ -139,6 +144,9 @@ impl External {
                         .with_hint("check the broker's access rules for this client");
                     }
                 }
+                Ok(Event::Outgoing(Outgoing::PubAck(_))) => {
+                    waiting.owed = waiting.owed.saturating_sub(1);
+                }
                 Ok(_) => {}
                 Err(error) => return error,
             }
@@ -153,7 +161,11 @@ impl External {
         waiting: &mut Waiting,
         acks: &Acks,
     ) -> Result<Event> {
-        if waiting.messages.len() >= GROUP
+        // Brokers may send far more than the receive maximum. Owing more acknowledgements than the
+        // dedup window covers could double rows after a crash, so what comes then waits here.
+        let may_log = waiting.owed < MOST_OWED;
+        if may_log
+            && waiting.messages.len() >= GROUP
             && let Some(permit) = self.log.try_reserve(waiting.bytes)
         {
             permit.submit(waiting.group(acks))?;
@@ -166,8 +178,14 @@ impl External {
                 event = &mut poll, if waiting.bytes < MOST_WAITING => {
                     return event.map_err(|e| broken(&e));
                 }
-                permit = self.log.reserve(waiting.bytes), if !waiting.messages.is_empty() => {
+                permit = self.log.reserve(waiting.bytes), if may_log && waiting.bytes > 0 => {
                     permit?.submit(waiting.group(acks))?;
+                }
+                else => {
+                    return Err(Error::unavailable(
+                        "the MQTT broker sends much more than the receive maximum allows",
+                    )
+                    .with_hint("update the broker: Mosquitto up to 2.0.11 does so"));
                 }
             }
         }
@@ -203,6 +221,7 @@ impl External {
 impl Waiting {
     fn group(&mut self, acks: &Acks) -> Group {
         self.bytes = 0;
+        self.owed += self.messages.iter().filter(|m| m.packet_id != 0).count();
         Group {
             messages: std::mem::take(&mut self.messages),
             acks: acks.clone(),

@@ -1,32 +1,55 @@
 //! Which messages were logged lately, so that a redelivered one is not logged twice.
 
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use super::record::Message;
 
 /// The last messages with a packet id, as fingerprints of (session, packet id, topic, payload).
-///
-/// Only a message marked as redelivered is looked up, which is rare: a scan of the queue then costs
-/// less than keeping an index of every message.
 pub(super) struct DedupWindow {
     hasher: RandomState,
+    /// In the order of logging.
     recent: VecDeque<u64>,
+    /// How often each fingerprint is in `recent`.
+    counts: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
     capacity: usize,
+}
+
+/// Fingerprints are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl DedupWindow {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             hasher: RandomState::new(),
-            recent: VecDeque::with_capacity(capacity),
+            recent: VecDeque::new(),
+            counts: HashMap::default(),
             capacity,
         }
     }
 
     /// Whether this message is a redelivery of one in the window.
     pub(super) fn is_duplicate(&self, message: &Message) -> bool {
-        message.dup && message.packet_id != 0 && self.recent.contains(&self.fingerprint(message))
+        message.dup
+            && message.packet_id != 0
+            && self.counts.contains_key(&self.fingerprint(message))
     }
 
     /// Notes a message that is being logged.
@@ -35,9 +58,23 @@ impl DedupWindow {
             return;
         }
         if self.recent.len() == self.capacity {
-            self.recent.pop_front();
+            self.forget_oldest();
         }
-        self.recent.push_back(self.fingerprint(message));
+        let fingerprint = self.fingerprint(message);
+        self.recent.push_back(fingerprint);
+        *self.counts.entry(fingerprint).or_default() += 1;
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.recent.pop_front() else {
+            return;
+        };
+        if let Some(count) = self.counts.get_mut(&oldest) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&oldest);
+            }
+        }
     }
 
     fn fingerprint(&self, message: &Message) -> u64 {
@@ -76,10 +113,11 @@ mod tests {
     #[test]
     fn the_window_forgets_the_oldest() {
         let mut window = DedupWindow::new(2);
-        for id in 1..=3 {
+        for id in [1, 1, 2, 3] {
             window.insert(&message(id, false, "a"));
         }
         assert!(!window.is_duplicate(&message(1, true, "a")));
         assert!(window.is_duplicate(&message(2, true, "a")));
+        assert_eq!((window.recent.len(), window.counts.len()), (2, 2));
     }
 }

@@ -34,6 +34,10 @@ pub(crate) use segment::Loss;
 /// Where packet ids go once their messages are durable, in the order they were handed in.
 pub(crate) type Acks = UnboundedSender<Vec<u16>>;
 
+/// Logged messages that a redelivered one is compared with. It covers every acknowledgement that can
+/// be on its way to a broker, or lost on its way to a client, and not just the receive maximum:
+/// Mosquitto up to 2.0.11 sends far beyond it once messages queue up.
+pub(crate) const DEDUP_WINDOW: usize = 262_144;
 /// Bytes of messages that may wait for the writer thread; more wait at the source.
 const QUEUE_BYTES: usize = 64 << 20;
 /// The semaphore counts in blocks, since its permits are 32-bit.
@@ -45,7 +49,8 @@ pub(crate) struct LogOptions {
     pub(crate) dir: PathBuf,
     /// Size at which a new segment begins.
     pub(crate) segment_bytes: u64,
-    /// Uncommitted bytes at which writing waits for a commit.
+    /// Uncommitted bytes at which writing waits for a commit; also the most that is kept for the
+    /// dedup window.
     pub(crate) log_bytes: u64,
     /// Messages with a packet id that a redelivery is checked against.
     pub(crate) window: usize,
@@ -106,7 +111,7 @@ impl Log {
         }
         let (jobs, queue) = mpsc::unbounded_channel();
         let (report, failed) = watch::channel(None);
-        let shared = Arc::new(Shared::new(found.segments, found.next, options.window));
+        let shared = Arc::new(Shared::new(found.segments, found.next, &options));
         let writer = writer::Writer::new(
             options,
             Arc::clone(&shared),
@@ -119,7 +124,7 @@ impl Log {
         }
         let thread = std::thread::Builder::new()
             .name("ingest-log".into())
-            .spawn(move || writer.run(queue, &report))
+            .spawn(move || writer.run(queue, report))
             .map_err(|e| Error::internal("cannot start the log's thread").with_source(e))?;
         Ok(Self {
             shared,

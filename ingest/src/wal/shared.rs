@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::LogOptions;
 use super::record::Record;
 use super::segment::Segment;
 
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     changed: Condvar,
     durable: watch::Sender<u64>,
     window: usize,
+    log_bytes: u64,
 }
 
 struct State {
@@ -47,7 +49,7 @@ pub(super) enum Take {
 }
 
 impl Shared {
-    pub(super) fn new(segments: Vec<Segment>, next: u64, window: usize) -> Self {
+    pub(super) fn new(segments: Vec<Segment>, next: u64, options: &LogOptions) -> Self {
         Self {
             state: Mutex::new(State {
                 segments,
@@ -58,7 +60,8 @@ impl Shared {
             }),
             changed: Condvar::new(),
             durable: watch::Sender::new(next - 1),
-            window,
+            window: options.window,
+            log_bytes: options.log_bytes,
         }
     }
 
@@ -90,10 +93,10 @@ impl Shared {
         self.state().segments.push(segment);
     }
 
-    /// Blocks while `log_bytes` of uncommitted records are on disk; false when the log is to stop.
-    pub(super) fn wait_for_room(&self, log_bytes: u64) -> bool {
+    /// Blocks while uncommitted records fill the log; false when the log is to stop.
+    pub(super) fn wait_for_room(&self) -> bool {
         let mut state = self.state();
-        while !state.stopped && state.uncommitted() >= log_bytes {
+        while !state.stopped && state.uncommitted() >= self.log_bytes {
             state = self
                 .changed
                 .wait(state)
@@ -165,14 +168,16 @@ impl Shared {
         let mut state = self.state();
         state.committed = state.committed.max(position);
         let mut newer: usize = state.segments.iter().map(|s| s.tracked).sum();
+        let mut bytes: u64 = state.segments.iter().map(|s| s.bytes).sum();
         let mut removable = 0;
         let last = state.segments.len().saturating_sub(1);
         for segment in &state.segments[..last] {
             newer -= segment.tracked;
-            let in_window = segment.tracked > 0 && newer < self.window;
+            let in_window = segment.tracked > 0 && newer < self.window && bytes <= self.log_bytes;
             if segment.last > state.committed || in_window {
                 break;
             }
+            bytes -= segment.bytes;
             removable += 1;
         }
         let gone = state.segments.drain(..removable).map(|s| s.path).collect();

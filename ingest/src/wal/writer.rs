@@ -32,6 +32,18 @@ pub(super) struct Writer {
     batch: Batch,
 }
 
+/// Tells of the writer's end also when it is a panic.
+struct Report(watch::Sender<Option<Error>>);
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = Error::internal("the log's thread panicked");
+            self.0.send_replace(Some(error));
+        }
+    }
+}
+
 /// Groups that share a sync.
 #[derive(Default)]
 struct Batch {
@@ -78,8 +90,9 @@ impl Writer {
     pub(super) fn run(
         mut self,
         mut queue: UnboundedReceiver<Job>,
-        report: &watch::Sender<Option<Error>>,
+        report: watch::Sender<Option<Error>>,
     ) {
+        let report = Report(report);
         let mut open = true;
         while open {
             let Some(job) = queue.blocking_recv() else {
@@ -92,12 +105,12 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            if !self.shared.wait_for_room(self.options.log_bytes) {
+            if !self.shared.wait_for_room() {
                 return;
             }
             if let Err(error) = self.write_batch() {
                 tracing::error!(%error, "the log cannot be written: messages are no longer acknowledged");
-                report.send_replace(Some(error));
+                report.0.send_replace(Some(error));
                 return;
             }
         }
