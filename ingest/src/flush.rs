@@ -1,8 +1,8 @@
 //! Flushing: the waiting rows become files, and one commit holds them with the log position.
 //!
 //! A flush that failed is tried again with the same rows and the same watermark until the lake has
-//! it: its commit may have succeeded although its answer was lost, and then the head's watermark
-//! already is the one aimed at.
+//! it: its commit may have succeeded although its answer was lost. Each flush has a name of its own
+//! in its commit, which tells that case from another process that commits as this ingester.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,7 @@ use catalog::{CommitMeta, Error, ErrorKind, Result, Snapshot};
 use lake::Append;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::buffer::{Buffer, Due, Sealed};
@@ -19,11 +20,27 @@ use crate::stats::Counters;
 use crate::tables::{AUTHOR, Tables};
 use crate::wal::Retention;
 
+/// The commit property that names the flush.
+const FLUSH: &str = "ingest.flush";
+/// Commits looked through for the one that moved the watermark.
+const RECENT_COMMITS: usize = 10_000;
+
 /// Asks for the commit of everything up to a decoded position.
 pub(crate) struct Request {
     pub(crate) position: u64,
     /// Told when it is committed, or why an attempt failed.
     pub(crate) answer: oneshot::Sender<Result<()>>,
+}
+
+/// What the lake knows of a flush whose commit failed here.
+#[derive(Debug, PartialEq)]
+enum Standing {
+    /// Nothing: it has to be tried again.
+    Open,
+    /// It is committed, only the answer was lost.
+    Committed,
+    /// Another process has moved this ingester's watermark.
+    Fenced,
 }
 
 /// Commits the buffer's rows.
@@ -86,24 +103,17 @@ impl Flusher {
         };
         let mut backoff = Backoff::new();
         let mut written = Vec::with_capacity(sealed.tables.len());
+        let name = Uuid::new_v4().to_string();
         loop {
             let started = Instant::now();
-            let error = match self.commit(&sealed, &mut written).await {
-                Ok(()) => {
-                    self.committed(&sealed, started.elapsed());
-                    self.confirm(waiting);
-                    return Ok(());
-                }
-                Err(error) => error,
+            let error = match self.commit(&sealed, &name, &mut written).await {
+                Ok(()) => break self.committed(&sealed, started.elapsed()),
+                Err(error) => match self.standing(&name).await {
+                    Standing::Committed => break self.committed(&sealed, started.elapsed()),
+                    Standing::Fenced => return Err(self.fenced(error)),
+                    Standing::Open => error,
+                },
             };
-            if self.is_fenced(&sealed).await {
-                return Err(self.fenced(error));
-            }
-            if self.watermark == sealed.end {
-                self.committed(&sealed, started.elapsed());
-                self.confirm(waiting);
-                return Ok(());
-            }
             if !error.is_retryable() {
                 // The files may not fit what a table has become: write them anew.
                 written.clear();
@@ -114,6 +124,8 @@ impl Flusher {
             refuse(waiting, &error);
             self.pause(&mut backoff, waiting).await;
         }
+        self.confirm(waiting);
+        Ok(())
     }
 
     /// Waits before the next attempt; those who ask meanwhile get its outcome.
@@ -127,7 +139,7 @@ impl Flusher {
     }
 
     /// One attempt: writes the files that are not in `written`, commits them with the watermark.
-    async fn commit(&self, sealed: &Sealed, written: &mut Vec<Append>) -> Result<()> {
+    async fn commit(&self, sealed: &Sealed, name: &str, written: &mut Vec<Append>) -> Result<()> {
         let lake = &self.tables.lake;
         let branch = &self.tables.branch;
         let head = lake.catalog().head(branch).await?;
@@ -142,7 +154,8 @@ impl Flusher {
         let change =
             lake.append(written.clone())
                 .with_watermark(&self.ingester, expected, sealed.end);
-        let meta = CommitMeta::new(AUTHOR, message);
+        let mut meta = CommitMeta::new(AUTHOR, message);
+        meta.properties.insert(FLUSH.to_owned(), name.to_owned());
         lake.catalog()
             .commit(branch, meta, Arc::new(change))
             .await
@@ -174,17 +187,25 @@ impl Flusher {
         })
     }
 
-    /// Reads the head's watermark after a failure; true when it is one this ingester never aimed at.
-    async fn is_fenced(&mut self, sealed: &Sealed) -> bool {
+    /// What has become of the flush `name` after a failure; open while the lake cannot be asked.
+    async fn standing(&self, name: &str) -> Standing {
         let catalog = self.tables.lake.catalog();
-        let Ok(head) = catalog.head(&self.tables.branch).await else {
-            return false;
+        let branch = &self.tables.branch;
+        let Ok(head) = catalog.head(branch).await else {
+            return Standing::Open;
         };
-        let found = head.watermark(&self.ingester).unwrap_or(0);
-        if found == sealed.end {
-            self.watermark = found;
+        if head.watermark(&self.ingester).unwrap_or(0) == self.watermark {
+            return Standing::Open;
         }
-        found != self.watermark
+        let Ok(log) = catalog.log(branch, RECENT_COMMITS).await else {
+            return Standing::Open;
+        };
+        let watermark = format!("watermark.{}", self.ingester);
+        let mover = log.iter().find(|c| c.properties.contains_key(&watermark));
+        match mover.and_then(|commit| commit.properties.get(FLUSH)) {
+            Some(mover) if mover == name => Standing::Committed,
+            _ => Standing::Fenced,
+        }
     }
 
     /// Tells those whose rows are committed; the others wait for the next flush.
@@ -201,7 +222,7 @@ impl Flusher {
             self.ingester
         ))
         .with_hint(
-            "run one process per data folder, never a copy of one; restart to go on from the lake's state",
+            "run one process per data folder, never a copy of one; move this folder aside: its log holds acknowledged messages that the lake has not taken",
         )
         .with_source(cause)
     }
@@ -230,3 +251,6 @@ fn refuse(waiting: &mut Vec<Request>, error: &Error) {
         let _ = request.answer.send(Err(error.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

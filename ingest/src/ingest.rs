@@ -26,6 +26,8 @@ use crate::stats::{Counters, IngestStats};
 use crate::tables::Tables;
 use crate::wal::{self, Log, LogOptions};
 
+/// How long a start waits for an external broker before it goes on without.
+const BROKER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for clients to take their last acknowledgements.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for the log and for the lake; what is left is committed by the next start.
@@ -132,7 +134,16 @@ impl Ingest {
             }
             Source::External(mqtt) => {
                 let external = External::new(config, mqtt, ingester, writer, counters)?;
+                let mut subscribed = external.subscribed();
                 self.sources.spawn(external.run(self.stop.clone()));
+                // A message published before the first subscription is lost: start only after it.
+                let answer = tokio::time::timeout(BROKER_PATIENCE, subscribed.wait_for(|s| *s));
+                if answer.await.is_err() {
+                    tracing::warn!(
+                        url = mqtt.url,
+                        "the MQTT broker has not answered yet, trying on"
+                    );
+                }
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, Packet, Publish, RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{client_hash, now_micros};
@@ -43,6 +43,7 @@ pub(crate) struct External {
     filters: Vec<Filter>,
     log: LogWriter,
     counters: Arc<Counters>,
+    subscribed: watch::Sender<bool>,
 }
 
 /// Messages read but not handed to the log yet, and acknowledgements that are owed.
@@ -92,7 +93,13 @@ impl External {
             filters: filters.collect(),
             log,
             counters,
+            subscribed: watch::Sender::new(false),
         })
+    }
+
+    /// True once the broker has confirmed a subscription: it keeps every message from then on.
+    pub(crate) fn subscribed(&self) -> watch::Receiver<bool> {
+        self.subscribed.subscribe()
     }
 
     /// Connects, and connects again, until `stop`.
@@ -143,6 +150,7 @@ impl External {
                         )
                         .with_hint("check the broker's access rules for this client");
                     }
+                    self.subscribed.send_replace(true);
                 }
                 Ok(Event::Outgoing(Outgoing::PubAck(_))) => {
                     waiting.owed = waiting.owed.saturating_sub(1);
