@@ -222,7 +222,7 @@ impl Flusher {
             self.ingester
         ))
         .with_hint(
-            "run one process per data folder, never a copy of one; move this folder aside: its log holds acknowledged messages that the lake has not taken",
+            "restart: the log is replayed after what the lake holds now; if this comes back, two processes use this data folder or a copy of it",
         )
         .with_source(cause)
     }
