@@ -56,6 +56,8 @@ fn start(cli: Cli) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // DataFusion recurses over expressions, and not everywhere with a guard.
+        .thread_stack_size(16 << 20)
         .build()
         .map_err(|e| Error::internal("cannot start the async runtime").with_source(e))?;
     let done = runtime.block_on(run(cli.command, settings));

@@ -300,8 +300,8 @@ fn widen(batch: RecordBatch, schema: &SchemaRef) -> RecordBatch {
     let column = |field: &Arc<arrow::datatypes::Field>| -> ArrayRef {
         batch
             .column_by_name(field.name())
-            .filter(|column| column.data_type() == field.data_type())
-            .map_or_else(|| new_null_array(field.data_type(), rows), Arc::clone)
+            .and_then(|column| arrow::compute::cast(column, field.data_type()).ok())
+            .unwrap_or_else(|| new_null_array(field.data_type(), rows))
     };
     let columns = schema.fields().iter().map(column).collect();
     // Fails only where a column the newer schema requires is null, and none such is ever added.

@@ -196,6 +196,12 @@ impl MqttConfig {
 
     /// Host and port of the url.
     pub(crate) fn address(&self) -> Result<(String, u16)> {
+        if self.url.contains('@') {
+            return Err(
+                Error::invalid("the broker's address holds a user and password")
+                    .with_hint("set the user name and password settings instead"),
+            );
+        }
         let bad = || {
             Error::invalid(format!("'{}' is not an MQTT address", self.url))
                 .with_hint("write mqtt://host:port")
@@ -206,7 +212,7 @@ impl MqttConfig {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
             _ => (rest, 1883),
         };
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
+        if host.is_empty() || host.contains(['/', ' ']) {
             return Err(bad());
         }
         Ok((host.to_owned(), port))

@@ -2,6 +2,9 @@
 
 use catalog::{Error, Result};
 
+/// Levels of a topic filter; the subscriptions are a tree that is walked recursively.
+const MOST_LEVELS: usize = 128;
+
 /// Checks a topic filter: `+` and `#` stand alone in a level, `#` only in the last one.
 ///
 /// # Errors
@@ -10,6 +13,9 @@ pub(crate) fn check_filter(filter: &str) -> Result<()> {
     let bad = |why: &str| Error::invalid(format!("topic filter '{filter}' {why}"));
     if filter.is_empty() || filter.len() > 65_535 || filter.contains('\0') {
         return Err(bad("is empty, too long, or holds a null character"));
+    }
+    if filter.split('/').count() > MOST_LEVELS {
+        return Err(bad(&format!("has more than {MOST_LEVELS} levels")));
     }
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
@@ -198,6 +204,7 @@ mod tests {
         for bad in ["", "a#", "a/#/b", "a+", "+a/b"] {
             assert!(check_filter(bad).is_err(), "{bad}");
         }
+        assert!(check_filter(&"/".repeat(65_535)).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use async_trait::async_trait;
 use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
-use iceberg::spec::{Schema, TableMetadata, TableMetadataBuilder};
+use iceberg::spec::{NestedFieldRef, Schema, TableMetadata, TableMetadataBuilder};
 
 use crate::error;
 use crate::metadata::TableFiles;
@@ -29,6 +29,7 @@ pub(crate) fn evolved(
     for column in wanted.fields() {
         let kind = schema::column_type(column.name(), column.data_type())?;
         let Some(field) = current.field_by_name(column.name()) else {
+            check_case(column.name(), key, &fields)?;
             next_id += 1;
             fields.push(schema::new_field(next_id, column.name(), kind, false));
             continue;
@@ -53,6 +54,19 @@ pub(crate) fn evolved(
         .build();
     let schema = schema.map_err(error::iceberg("could not build the evolved schema"))?;
     Ok(Some(schema))
+}
+
+/// Engines that fold case could not tell two such columns apart.
+fn check_case(name: &str, key: &Key, fields: &[NestedFieldRef]) -> Result<()> {
+    let folded = name.to_lowercase();
+    match fields.iter().find(|f| f.name.to_lowercase() == folded) {
+        Some(other) => Err(Error::conflict(format!(
+            "column {name:?} of {key} differs from {:?} only in case",
+            other.name
+        ))
+        .with_hint("spell the name in one way")),
+        None => Ok(()),
+    }
 }
 
 /// Adds the columns of a schema to a table, whatever the head holds by then.

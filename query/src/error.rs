@@ -3,6 +3,7 @@ use arrow::error::ArrowError;
 use catalog::{Error, ErrorKind};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use parquet::errors::ParquetError;
 
 /// What a [`DataFusionError`] means to the user: kind, text, and what to do about it.
 ///
@@ -17,6 +18,11 @@ pub fn stream_error(error: DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
         DataFusionError::ObjectStore(inner) => store_error(inner),
         DataFusionError::ParquetError(inner) => {
+            if let ParquetError::External(cause) = inner.as_ref()
+                && let Some(store) = cause.downcast_ref::<object_store::Error>()
+            {
+                return store_error(store);
+            }
             let text = format!("cannot read a data file: {inner}");
             Error::corrupt(text).with_source(error)
         }

@@ -6,10 +6,21 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Statement as SqlStatement, Value, VisitMut, VisitorMut,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::error::stream_error;
+
+/// The longest SQL text, in bytes.
+const LONGEST_TEXT: usize = 256 * 1024;
+/// The deepest nesting of expressions; a chain such as `a or b or c` nests once an operator.
+const DEEPEST: usize = 500;
+/// The most UNION, INTERSECT and EXCEPT in one text: they nest too, out of the visitor's sight.
+const MOST_SET_OPERATIONS: usize = 200;
+/// Stack for parsing, and for dropping what was parsed: both recurse as deep as the text says.
+const PARSER_STACK: usize = 512 << 20;
 
 /// Parses `sql`; `?` placeholders become `$1`, `$2`, ... from left to right.
 ///
@@ -17,6 +28,31 @@ use crate::error::stream_error;
 /// `InvalidInput` for a syntax error or anything but one statement, `Unsupported`
 /// for a statement that is not reading.
 pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+    check_size(sql)?;
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parsing = parser
+            .spawn_scoped(scope, || parse_here(state, sql))
+            .map_err(|e| Error::unavailable("no thread to parse SQL on").with_source(e))?;
+        let panicked = |_| Error::internal("the SQL parser panicked");
+        parsing.join().map_err(panicked)?
+    })
+}
+
+fn check_size(sql: &str) -> Result<()> {
+    let lower = sql.to_ascii_lowercase();
+    let words = ["union", "intersect", "except"];
+    let set_operations: usize = words.iter().map(|word| lower.matches(word).count()).sum();
+    if sql.len() > LONGEST_TEXT || set_operations > MOST_SET_OPERATIONS {
+        return Err(Error::invalid(format!(
+            "the SQL text is too long: at most {LONGEST_TEXT} bytes and {MOST_SET_OPERATIONS} set operations"
+        ))
+        .with_hint("send the values as parameters, or split the statement"));
+    }
+    Ok(())
+}
+
+fn parse_here(state: &SessionState, sql: &str) -> Result<Statement> {
     let dialect = GenericDialect {};
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
@@ -96,6 +132,12 @@ fn settings(what: &str) -> Error {
 fn number_placeholders(statement: &mut Statement) -> Result<()> {
     let mut numbering = Numbering::default();
     number_in(statement, &mut numbering);
+    if numbering.deepest > DEEPEST {
+        return Err(Error::invalid(format!(
+            "an expression of the statement nests more than {DEEPEST} deep"
+        ))
+        .with_hint("write a long chain of OR as IN (...)"));
+    }
     if numbering.anonymous > 0 && numbering.named {
         return Err(Error::invalid("a statement has both ? and $n placeholders")
             .with_hint("use one of the two forms"));
@@ -117,10 +159,23 @@ fn number_in(statement: &mut Statement, numbering: &mut Numbering) {
 struct Numbering {
     anonymous: usize,
     named: bool,
+    depth: usize,
+    deepest: usize,
 }
 
 impl VisitorMut for Numbering {
     type Break = std::convert::Infallible;
+
+    fn pre_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_value(&mut self, value: &mut Value) -> ControlFlow<Self::Break> {
         if let Value::Placeholder(name) = value {
@@ -164,6 +219,23 @@ mod tests {
         ] {
             assert!(parsed(sql).is_ok(), "{sql}");
         }
+    }
+
+    /// Regression: parsed in a loop, such a chain overflowed the stack when it was dropped.
+    #[test]
+    fn endless_chains_are_refused() {
+        for sql in [
+            format!("select {}", vec!["a = 1"; 20_000].join(" or ")),
+            format!("select {}1", "1+".repeat(120_000)),
+            format!("copy (select {}1) to 'x'", "1+".repeat(100_000)),
+            vec!["select 1"; 5_000].join(" union all "),
+            format!("select '{}'", "x".repeat(LONGEST_TEXT)),
+        ] {
+            let error = parsed(&sql).unwrap_err();
+            assert!(error.is_user_error(), "{error}");
+        }
+        let fits = format!("select {}", vec!["a = 1"; 400].join(" or "));
+        assert!(parsed(&fits).is_ok());
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::settings::Settings;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  pumphouse predict ml.pump_fault --sql 'select * from pumps.telemetry order by ts desc limit 10'
-  pumphouse predict ml.pump_fault --ref exp --sql 'select * from pumps.telemetry' --format csv")]
+  pumphouse predict ml.pump_fault --sql \"$(cat sql/features/pump_features.sql)\"
+  pumphouse predict ml.quality --ref exp --sql 'select * from lab.samples limit 10' --format csv")]
 pub(crate) struct PredictArgs {
     /// The model, as namespace.name
     model: String,

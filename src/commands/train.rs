@@ -28,7 +28,7 @@ with pump_fault.toml:
   trainer = \"xgboost\"
 
   [dataset]
-  sql = \"select ts, pump, pressure, flow, vibration, fault from pumps.telemetry\"
+  sql = \"select ts, pump, pressure_bar, flow_m3h, vibration_mm_s, fault from pumps.telemetry\"
   time = \"ts\"               # split in time by this column
   label = \"fault\"           # the column to predict
   exclude = [\"pump\"]        # columns that are not features

@@ -44,10 +44,13 @@ impl LocalStore {
 
     fn open_blocking(folder: &FsPath) -> crate::Result<Self> {
         let fail = |e: io::Error| cannot_use(folder, e);
-        let existed = folder.is_dir();
+        let missing = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+            .count();
         fs::create_dir_all(folder).map_err(fail)?;
         let root = folder.canonicalize().map_err(fail)?;
-        if let Some(parent) = root.parent().filter(|_| !existed) {
+        for parent in root.ancestors().skip(1).take(missing) {
             sync_folder(parent).map_err(fail)?;
         }
         let disk = Disk::new(root.clone());

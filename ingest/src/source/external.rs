@@ -260,20 +260,21 @@ fn broken(error: &ConnectionError) -> Error {
 
 /// What to subscribe to: as configured, or the streams' topics, each matched by one filter only.
 fn filters(config: &IngestConfig, mqtt: &MqttConfig) -> Result<Vec<String>> {
-    if !mqtt.subscribe.is_empty() {
-        return Ok(mqtt.subscribe.clone());
-    }
-    let mut all = Vec::new();
-    for stream in &config.streams {
-        all.push(Template::parse(&stream.topic)?.filter());
+    let mut all = mqtt.subscribe.clone();
+    if all.is_empty() {
+        for stream in &config.streams {
+            all.push(Template::parse(&stream.topic)?.filter());
+        }
     }
     let filters = topic::reduce(all);
     for (i, a) in filters.iter().enumerate() {
         if let Some(b) = filters[i + 1..].iter().find(|b| topic::overlaps(a, b)) {
             return Err(Error::invalid(format!(
-                "the topics of two streams overlap ({a} and {b}): brokers may send such messages twice"
+                "two topic filters overlap ({a} and {b}): brokers may send such messages twice"
             ))
-            .with_hint("set `subscribe` to filters that do not overlap, such as one wider filter"));
+            .with_hint(
+                "set `subscribe` to filters that do not overlap, such as one wider filter",
+            ));
         }
     }
     Ok(filters)

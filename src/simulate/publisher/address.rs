@@ -52,6 +52,12 @@ impl BrokerAddress {
     ///
     /// Errors: as [`find`](Self::find).
     pub(crate) fn parse(url: &str) -> Result<Self> {
+        if url.contains('@') {
+            return Err(
+                Error::invalid("the broker's address holds a user and password")
+                    .with_hint("set PUMPHOUSE_MQTT_USERNAME and PUMPHOUSE_MQTT_PASSWORD instead"),
+            );
+        }
         let (scheme, rest) = url.split_once("://").unwrap_or(("mqtt", url));
         match scheme {
             "mqtt" | "tcp" => {}
@@ -62,12 +68,6 @@ impl BrokerAddress {
                 );
             }
             _ => return Err(invalid(url)),
-        }
-        if rest.contains('@') {
-            return Err(
-                Error::invalid("the broker's address holds a user and password")
-                    .with_hint("set PUMPHOUSE_MQTT_USERNAME and PUMPHOUSE_MQTT_PASSWORD instead"),
-            );
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let colon = rest.rfind(':').filter(|at| rest[*at..].find(']').is_none());
