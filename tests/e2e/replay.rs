@@ -35,6 +35,21 @@ fn replayed_rows_come_back_value_for_value_from_ceph() {
     iceberg::compare(&server, &newest, &iceberg::s3_properties(&ceph));
 }
 
+/// Regression: a session keeps its old filter, and the broker sent each message once for either.
+#[test]
+fn a_wider_filter_for_an_old_session_doubles_nothing() {
+    let broker = Mosquitto::start();
+    let site = Site::new().behind(&broker).stream(skab::STREAM);
+    site.serve().stop();
+    let site = site.behind_subscribed(&broker, "rigs/#");
+    let server = site.serve();
+    let files = &skab::files(site.folder())[..1];
+    run(&mut site.replay(&broker.url(), skab::TOPIC, files)).ok();
+    server.wait_for_count(COUNT, skab::row_count(files));
+    server.stop();
+    compare(&site.serve(), files);
+}
+
 fn replay_and_compare(site: &Site, broker: &Mosquitto, files: &[PathBuf]) {
     let server = site.serve();
     broker.wait_for_subscription(skab::FILTER);

@@ -17,6 +17,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::subscriptions::Subscriptions;
 use super::{client_hash, now_micros};
 use crate::backoff::Backoff;
 use crate::config::{IngestConfig, MqttConfig};
@@ -40,7 +41,7 @@ pub(crate) struct External {
     options: MqttOptions,
     client: u64,
     receive_maximum: usize,
-    filters: Vec<Filter>,
+    subscriptions: Subscriptions,
     log: LogWriter,
     counters: Arc<Counters>,
     subscribed: watch::Sender<bool>,
@@ -81,16 +82,11 @@ impl External {
         if let Some(user) = &mqtt.username {
             options.set_credentials(user, mqtt.password.as_deref().unwrap_or_default());
         }
-        let filters = filters(config, mqtt)?.into_iter().map(|path| Filter {
-            // A retained message is an old one: sent again with every new session, it would double.
-            retain_forward_rule: RetainForwardRule::Never,
-            ..Filter::new(path, QoS::AtLeastOnce)
-        });
         Ok(Self {
             options,
             client: client_hash(&client_id),
             receive_maximum: usize::from(mqtt.receive_maximum),
-            filters: filters.collect(),
+            subscriptions: Subscriptions::new(&config.data_dir, filters(config, mqtt)?)?,
             log,
             counters,
             subscribed: watch::Sender::new(false),
@@ -125,8 +121,9 @@ impl External {
 
     /// Serves one connection until it breaks.
     async fn connection(&self, connected: &mut bool) -> Error {
-        // The channel takes every acknowledgement that can be outstanding, and the subscription.
-        let (client, mut events) = AsyncClient::new(self.options.clone(), self.receive_maximum + 8);
+        // The channel takes every acknowledgement that can be outstanding, and the subscriptions.
+        let capacity = self.receive_maximum + self.subscriptions.stale.len() + 8;
+        let (client, mut events) = AsyncClient::new(self.options.clone(), capacity);
         let (acks, acked) = mpsc::unbounded_channel();
         tokio::spawn(acknowledge(client.clone(), acked));
         let mut waiting = Waiting::default();
@@ -150,7 +147,9 @@ impl External {
                         )
                         .with_hint("check the broker's access rules for this client");
                     }
-                    self.subscribed.send_replace(true);
+                    if let Err(error) = self.settle() {
+                        return error;
+                    }
                 }
                 Ok(Event::Outgoing(Outgoing::PubAck(_))) => {
                     waiting.owed = waiting.owed.saturating_sub(1);
@@ -213,16 +212,32 @@ impl External {
         waiting.messages.push(message);
     }
 
-    /// Subscribes when the broker has no session of this client with the subscriptions in it.
+    /// Gives back the filters of earlier settings and subscribes to the present ones. A session
+    /// may have them already: they are renewed, the streams may have changed.
     fn subscribe(&self, client: &AsyncClient, ack: &ConnAck) -> Result<()> {
         tracing::info!(
             session_present = ack.session_present,
             "connected to the MQTT broker"
         );
-        // With a session the subscriptions are renewed too: the streams may have changed.
-        client
-            .try_subscribe_many(self.filters.clone())
-            .map_err(|e| Error::unavailable("cannot subscribe").with_source(e))
+        let failed = |e| Error::unavailable("cannot subscribe").with_source(e);
+        for filter in &self.subscriptions.stale {
+            client.try_unsubscribe(filter).map_err(failed)?;
+        }
+        let filters = self.subscriptions.wanted.iter().map(|path| Filter {
+            // A retained message is an old one: sent again with every new session, it would double.
+            retain_forward_rule: RetainForwardRule::Never,
+            ..Filter::new(path, QoS::AtLeastOnce)
+        });
+        client.try_subscribe_many(filters).map_err(failed)
+    }
+
+    /// The broker has confirmed the subscription, and before it what was given back: a broker
+    /// answers a client's packets in their order.
+    fn settle(&self) -> Result<()> {
+        if !self.subscribed.send_replace(true) {
+            self.subscriptions.settled()?;
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod external;
+mod subscriptions;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
