@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::harness::{Mosquitto, Server, Site, skab};
+use crate::harness::{Ceph, Mosquitto, Server, Site, skab};
 use crate::replay::{COUNT, compare};
 
 const KILLS: usize = 10;
@@ -17,6 +17,16 @@ const LONGEST_LIFE: u64 = 1800;
 
 #[test]
 fn ten_kills_during_a_replay_lose_and_double_nothing() {
+    kill_during_a_replay(|site| site);
+}
+
+#[test]
+fn ten_kills_during_a_replay_to_ceph_lose_and_double_nothing() {
+    let ceph = Ceph::shared();
+    kill_during_a_replay(|site| site.on_ceph(&ceph, "crash"));
+}
+
+fn kill_during_a_replay(place: impl FnOnce(Site) -> Site) {
     let seed = match std::env::var("PUMPHOUSE_TEST_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => rand::rng().random(),
@@ -25,7 +35,7 @@ fn ten_kills_during_a_replay_lose_and_double_nothing() {
     let mut random = StdRng::seed_from_u64(seed);
 
     let broker = Mosquitto::start();
-    let site = Site::new()
+    let site = place(Site::new())
         .behind(&broker)
         .stream(skab::STREAM)
         // Many small commits and log segments, so that kills fall into those as well.
