@@ -10,7 +10,7 @@ use iceberg::spec::{DataFile, TableMetadata};
 use uuid::Uuid;
 
 use crate::metadata::TableFiles;
-use crate::producer;
+use crate::producer::{self, AddedFile, SnapshotChange};
 use crate::table::metadata_location;
 
 /// Files to add to one table.
@@ -92,9 +92,14 @@ impl AppendChange {
         let location = metadata_location(head, key)?;
         let metadata = self.files.metadata(location).await?;
         check(key, &metadata, added)?;
+        let spec_id = metadata.default_partition_spec_id();
+        let change = SnapshotChange {
+            added: AddedFile::all(added.files.clone(), spec_id),
+            ..SnapshotChange::default()
+        };
         let content = Content::IcebergTable {
             uuid: metadata.uuid(),
-            metadata_location: producer::append(&self.files, location, &added.files).await?,
+            metadata_location: producer::produce(&self.files, &metadata, location, change).await?,
         };
         Ok(Operation::Put {
             key: key.clone(),

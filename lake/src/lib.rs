@@ -35,6 +35,7 @@ mod names;
 mod producer;
 mod schema;
 mod storage;
+mod summary;
 mod table;
 mod write;
 

@@ -1,5 +1,5 @@
 //! Producing Iceberg snapshots: a new metadata file whose current snapshot holds the
-//! table's files and the added ones.
+//! table's files without the removed and with the added ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use std::sync::Arc;
 use catalog::{Error, Result};
 use chrono::Utc;
 use iceberg::spec::{
-    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot,
-    SnapshotReference, Summary, TableMetadata, TableMetadataBuilder,
+    DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot,
+    SnapshotReference, TableMetadata, TableMetadataBuilder,
 };
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error;
-use crate::manifests::Manifests;
+use crate::manifests::{Manifests, Removed};
 use crate::metadata::TableFiles;
+use crate::summary::Tally;
 
 /// Snapshots a metadata file keeps. The catalog's commits point to the metadata of
 /// their day, so older snapshots are reached by way of them.
@@ -23,35 +24,113 @@ const SNAPSHOTS: usize = 100;
 /// Snapshots beyond that are dropped this many at a time.
 const EXPIRE_AT_ONCE: usize = 10;
 
-/// Writes a snapshot that adds `added` to the table at `location`, and returns the
-/// location of the new metadata file.
-pub(crate) async fn append(
+/// A file to add to a table.
+#[derive(Debug, Clone)]
+pub(crate) struct AddedFile {
+    pub(crate) file: DataFile,
+    /// The partition spec of the table that `file.partition()` follows.
+    pub(crate) spec_id: i32,
+    /// The data sequence number; the new snapshot's without one. Rows that a rewrite
+    /// moves keep the number of the files they come from, or equality deletes that came
+    /// after them would miss them.
+    pub(crate) sequence_number: Option<i64>,
+}
+
+impl AddedFile {
+    /// New files of one partition spec.
+    pub(crate) fn all(files: Vec<DataFile>, spec_id: i32) -> Vec<Self> {
+        let files = files.into_iter();
+        files
+            .map(|file| Self {
+                file,
+                spec_id,
+                sequence_number: None,
+            })
+            .collect()
+    }
+}
+
+/// What a new snapshot changes in the current one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SnapshotChange {
+    pub(crate) operation: Operation,
+    pub(crate) added: Vec<AddedFile>,
+    /// Locations of the data files to remove.
+    pub(crate) removed: HashSet<String>,
+    pub(crate) added_deletes: Vec<AddedFile>,
+    /// Locations of the delete files to remove.
+    pub(crate) removed_deletes: HashSet<String>,
+    /// Properties for the snapshot's summary, beside the counts.
+    pub(crate) summary: BTreeMap<String, String>,
+}
+
+/// Writes a snapshot that makes `change` in `metadata`, and returns the location of the
+/// new metadata file.
+///
+/// `metadata` is that of the file at `location`, or was built from it with a new schema,
+/// spec or properties; such a builder gets no file location, as it is logged here.
+///
+/// # Errors
+/// `Conflict` when a file to remove is not in the table, `Unsupported` for tables of
+/// format versions after 2.
+pub(crate) async fn produce(
     files: &Arc<TableFiles>,
+    metadata: &TableMetadata,
     location: &str,
-    added: &[DataFile],
+    change: SnapshotChange,
 ) -> Result<String> {
-    let metadata = files.metadata(location).await?;
+    check_format(metadata)?;
     let manifests = Manifests {
         files,
-        metadata: &metadata,
-        snapshot_id: new_snapshot_id(&metadata),
-        sequence_number: metadata.next_sequence_number(),
+        metadata,
+        snapshot_id: new_snapshot_id(metadata),
+        sequence_number: metadata.last_sequence_number() + 1,
     };
-    let current = files.manifest_list(&metadata).await?;
-    let (new, kept) = futures::try_join!(manifests.added(added), manifests.merged(&current))?;
-    let list = std::iter::once(new).chain(kept).collect();
+    let current = files.manifest_list(metadata).await?;
+    let (data, deletes) = (&change.removed, &change.removed_deletes);
+    let retained = manifests.without(&current, data, deletes).await?;
+    let (data, deletes, kept) = futures::try_join!(
+        manifests.added(&change.added),
+        manifests.added(&change.added_deletes),
+        manifests.merged(retained.untouched)
+    )?;
+    let summary = tally(&change, &retained.removed);
+    let summary = summary.summary(metadata, change.operation, change.summary);
+    let list = [data, deletes, retained.rewritten, kept].concat();
     let list = write_list(&manifests, list).await?;
     let snapshot = Snapshot::builder()
         .with_snapshot_id(manifests.snapshot_id)
         .with_parent_snapshot_id(metadata.current_snapshot_id())
         .with_sequence_number(manifests.sequence_number)
-        .with_timestamp_ms(next_timestamp(&metadata))
+        .with_timestamp_ms(next_timestamp(metadata))
         .with_manifest_list(list)
-        .with_summary(summary(&metadata, added))
+        .with_summary(summary)
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let next = with_snapshot(&metadata, location, snapshot)?;
+    let next = with_snapshot(metadata, location, snapshot)?;
     files.write_metadata(next, Some(location)).await
+}
+
+fn tally(change: &SnapshotChange, removed: &[Removed]) -> Tally {
+    let mut tally = Tally::default();
+    for added in change.added.iter().chain(&change.added_deletes) {
+        tally.add(added.spec_id, &added.file);
+    }
+    for removed in removed {
+        tally.remove(removed.spec_id, removed.entry.data_file());
+    }
+    tally
+}
+
+/// Tables of version 1 become version 2 with the new snapshot, as the specification
+/// allows; those of later versions need more than is written here.
+fn check_format(metadata: &TableMetadata) -> Result<()> {
+    let version = metadata.format_version();
+    if version <= FormatVersion::V2 {
+        return Ok(());
+    }
+    let message = format!("the table has format version {version}, which can only be read");
+    Err(Error::unsupported(message).with_hint("write it with the engine that made it"))
 }
 
 /// Random, as the specification asks, and free in this table.
@@ -97,7 +176,8 @@ fn with_snapshot(
     let previous = Some(location.to_owned());
     TableMetadataBuilder::new_from_metadata(metadata.clone(), previous)
         .remove_snapshots(&expired)
-        .set_branch_snapshot(snapshot, MAIN_BRANCH)
+        .upgrade_format_version(FormatVersion::V2)
+        .and_then(|builder| builder.set_branch_snapshot(snapshot, MAIN_BRANCH))
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.metadata)
         .map_err(error::iceberg("could not add the snapshot to the table"))
@@ -131,47 +211,4 @@ fn referenced(metadata: &TableMetadata) -> Result<HashSet<i64>> {
     let refs: Refs =
         refs.map_err(|e| Error::internal("could not list the table's refs").with_source(e))?;
     Ok(refs.refs.values().map(|named| named.snapshot_id).collect())
-}
-
-fn summary(metadata: &TableMetadata, added: &[DataFile]) -> Summary {
-    let rows: u64 = added.iter().map(DataFile::record_count).sum();
-    let bytes: u64 = added.iter().map(DataFile::file_size_in_bytes).sum();
-    let files = added.len() as u64;
-    let partitions: HashSet<_> = added.iter().map(DataFile::partition).collect();
-    let mut properties = BTreeMap::from([
-        ("added-data-files", files),
-        ("added-records", rows),
-        ("added-files-size", bytes),
-        ("changed-partition-count", partitions.len() as u64),
-    ]);
-    let gained = [
-        ("total-data-files", files),
-        ("total-records", rows),
-        ("total-files-size", bytes),
-        ("total-delete-files", 0),
-        ("total-position-deletes", 0),
-        ("total-equality-deletes", 0),
-    ];
-    for (name, gain) in gained {
-        // A parent without a total, from another engine, leaves the total unknown.
-        if let Some(total) = total(metadata, name) {
-            properties.insert(name, total + gain);
-        }
-    }
-    let properties = properties.into_iter();
-    Summary {
-        operation: Operation::Append,
-        additional_properties: properties
-            .map(|(name, value)| (name.to_owned(), value.to_string()))
-            .chain([("engine-name".to_owned(), "pumphouse".to_owned())])
-            .collect(),
-    }
-}
-
-fn total(metadata: &TableMetadata, name: &str) -> Option<u64> {
-    let Some(snapshot) = metadata.current_snapshot() else {
-        return Some(0);
-    };
-    let properties = &snapshot.summary().additional_properties;
-    properties.get(name)?.parse().ok()
 }
