@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use catalog::{CommitId, Content, Key, Snapshot};
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemorySchemaProvider,
+    SchemaProvider, TableProvider,
+};
 use datafusion::error::Result;
 use datafusion::logical_expr::TableType;
 use lake::Lake;
 
 use crate::error::into_datafusion;
+use crate::scope::OWN;
 use crate::table::LakeTable;
 
 /// One ref at one commit, with the tables a statement names.
@@ -64,12 +68,33 @@ pub(crate) fn table_keys(snapshot: &Snapshot) -> impl Iterator<Item = &Key> {
 
 /// All refs of one statement, by the name they are written with.
 #[derive(Debug, Default)]
-pub(crate) struct PinnedRefs(pub(crate) BTreeMap<String, Arc<PinnedRef>>);
+pub(crate) struct PinnedRefs {
+    refs: BTreeMap<String, Arc<PinnedRef>>,
+    own: Option<Arc<MemoryCatalogProvider>>,
+}
 
 impl PinnedRefs {
+    /// `own` are tables of the statement itself, outside of any ref.
+    pub(crate) fn new(
+        refs: BTreeMap<String, Arc<PinnedRef>>,
+        own: HashMap<String, Arc<dyn TableProvider>>,
+    ) -> Result<Self> {
+        if own.is_empty() {
+            return Ok(PinnedRefs { refs, own: None });
+        }
+        let schema = MemorySchemaProvider::new();
+        for (name, table) in own {
+            schema.register_table(name, table)?;
+        }
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(OWN, Arc::new(schema))?;
+        let own = Some(Arc::new(catalog));
+        Ok(PinnedRefs { refs, own })
+    }
+
     /// The commit of each ref.
     pub(crate) fn commits(&self) -> BTreeMap<String, CommitId> {
-        let refs = self.0.iter();
+        let refs = self.refs.iter();
         refs.map(|(name, pinned)| (name.clone(), pinned.snapshot.commit().id))
             .collect()
     }
@@ -90,11 +115,14 @@ impl CatalogProviderList for PinnedRefs {
     }
 
     fn catalog_names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.refs.keys().cloned().collect()
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        let pinned = Arc::clone(self.0.get(name)?);
+        if let (OWN, Some(own)) = (name, &self.own) {
+            return Some(Arc::clone(own) as _);
+        }
+        let pinned = Arc::clone(self.refs.get(name)?);
         Some(Arc::new(RefCatalog(pinned)))
     }
 }

@@ -19,7 +19,9 @@ use crate::catalogs::PinnedRefs;
 use crate::error::stream_error;
 use crate::names::FullName;
 use crate::pin::pin;
-use crate::sql;
+use crate::scope::Scope;
+use crate::session::{Session, SessionOptions, needs_session};
+use crate::sql::{self, Parsed};
 use crate::statement::{Prepared, QueryOptions, QueryResult};
 use crate::table::store_url;
 
@@ -122,13 +124,35 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::query`].
     pub async fn prepare(&self, sql: &str, default_ref: Option<&str>) -> Result<Prepared> {
+        let config = &self.inner.config;
+        let scope = Scope {
+            default_ref: default_ref.unwrap_or(&config.default_branch).to_owned(),
+            default_namespace: config.default_namespace.clone(),
+            ..Scope::default()
+        };
+        match sql::parse(&self.inner.base, sql)? {
+            Parsed::Query(statement) => self.plan(*statement, &scope).await,
+            Parsed::Rows(statement) => Err(needs_session(&sql::first_words(&statement))),
+        }
+    }
+
+    /// A session whose statements may write.
+    pub fn session(&self, options: SessionOptions) -> Session {
+        Session::new(self.clone(), options)
+    }
+
+    /// What all statements have in common.
+    pub(crate) fn base(&self) -> &SessionState {
+        &self.inner.base
+    }
+
+    /// Plans a statement that reads, its names understood as `scope` says.
+    pub(crate) async fn plan(&self, statement: Statement, scope: &Scope) -> Result<Prepared> {
         let inner = &self.inner;
-        let default_ref = default_ref.unwrap_or(&inner.config.default_branch);
-        let statement = sql::parse(&inner.base, sql)?;
-        let names = self.names(&statement, default_ref)?;
-        let refs = pin(&inner.lake, inner.hot.as_ref(), default_ref, &names).await?;
+        let names = self.names(&statement, scope)?;
+        let refs = pin(&inner.lake, inner.hot.as_ref(), scope, &names).await?;
         let commits = refs.commits();
-        let state = self.state(refs, default_ref);
+        let state = self.state(refs, scope);
         let plan = state.statement_to_plan(statement).await;
         let plan = plan.map_err(stream_error)?;
         sql::check_plan(&plan)?;
@@ -155,25 +179,28 @@ impl Engine {
     }
 
     /// The tables `statement` reads, in full; table functions are not tables.
-    fn names(&self, statement: &Statement, default_ref: &str) -> Result<Vec<FullName>> {
+    fn names(&self, statement: &Statement, scope: &Scope) -> Result<Vec<FullName>> {
         let base = &self.inner.base;
         let references = base.resolve_table_references(statement);
         let references = references.map_err(stream_error)?;
-        let namespace = &self.inner.config.default_namespace;
         Ok(references
             .iter()
+            .filter(|name| !scope.owns(name))
             .filter(|name| {
                 name.schema().is_some() || !base.table_functions().contains_key(name.table())
             })
-            .map(|name| FullName::new(name, default_ref, namespace))
+            .map(|name| FullName::new(name, &scope.default_ref, &scope.default_namespace))
             .collect())
     }
 
     /// A session for one statement.
-    fn state(&self, refs: PinnedRefs, default_ref: &str) -> SessionState {
+    fn state(&self, refs: PinnedRefs, scope: &Scope) -> SessionState {
         let mut state = self.inner.base.clone();
         state.register_catalog_list(Arc::new(refs));
-        default_ref.clone_into(&mut state.config_mut().options_mut().catalog.default_catalog);
+        let defaults = &mut state.config_mut().options_mut().catalog;
+        scope.default_ref.clone_into(&mut defaults.default_catalog);
+        let namespace = &scope.default_namespace;
+        namespace.clone_into(&mut defaults.default_schema);
         state.mark_start_execution();
         state
     }

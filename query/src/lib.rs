@@ -24,18 +24,25 @@ pub mod flight;
 
 mod bounds;
 mod catalogs;
+#[allow(dead_code)]
+mod dml;
 mod engine;
 mod error;
 mod hot;
 mod names;
 mod output;
 mod pin;
+mod scope;
+mod session;
 mod sql;
 mod statement;
 mod table;
+#[allow(dead_code)]
+mod write;
 
 pub use datafusion::common::ScalarValue;
 pub use datafusion::execution::SendableRecordBatchStream;
 pub use engine::{Engine, EngineConfig};
 pub use error::stream_error;
+pub use session::{Outcome, Session, SessionOptions};
 pub use statement::{Bound, Prepared, QueryOptions, QueryResult};

@@ -8,13 +8,15 @@ use lake::Lake;
 use lake::hot::{HotBuffer, HotCut, HotRows};
 
 use crate::catalogs::{PinnedRef, PinnedRefs};
+use crate::error::stream_error;
 use crate::names::{FullName, INFORMATION_SCHEMA, no_such_table};
+use crate::scope::Scope;
 use crate::table::LakeTable;
 
 /// How long to chase a buffer that keeps dropping rows we have not seen committed.
 const CHASE: Duration = Duration::from_secs(20);
 
-/// Resolves every ref in `names` and `default_ref` once, and loads the tables named.
+/// Resolves every ref in `names` and the default ref once, and loads the tables named.
 ///
 /// When the hot buffer has moved on since a head was read, all is read again, so that
 /// no row is missed and none is seen twice.
@@ -25,13 +27,13 @@ const CHASE: Duration = Duration::from_secs(20);
 pub(crate) async fn pin(
     lake: &Lake,
     hot: Option<&Arc<dyn HotBuffer>>,
-    default_ref: &str,
+    scope: &Scope,
     names: &[FullName],
 ) -> Result<PinnedRefs> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        if let Some(pinned) = try_pin(lake, hot, default_ref, names).await? {
+        if let Some(pinned) = try_pin(lake, hot, scope, names).await? {
             return Ok(pinned);
         }
         if started.elapsed() > CHASE {
@@ -49,14 +51,17 @@ pub(crate) async fn pin(
 async fn try_pin(
     lake: &Lake,
     hot: Option<&Arc<dyn HotBuffer>>,
-    default_ref: &str,
+    scope: &Scope,
     names: &[FullName],
 ) -> Result<Option<PinnedRefs>> {
     let mut refs = BTreeMap::new();
     let spoken = names.iter().map(|name| name.reference.as_str());
-    for reference in std::iter::once(default_ref).chain(spoken) {
+    for reference in std::iter::once(scope.default_ref.as_str()).chain(spoken) {
         if !refs.contains_key(reference) {
-            let snapshot = lake.catalog().resolve(reference).await?;
+            let snapshot = match scope.working.get(reference) {
+                Some(working) => working.clone(),
+                None => lake.catalog().resolve(reference).await?,
+            };
             refs.insert(reference.to_owned(), PinnedRef::new(lake.clone(), snapshot));
         }
     }
@@ -68,8 +73,10 @@ async fn try_pin(
             continue;
         };
         let key = find(name, pinned.snapshot())?;
-        // Only the branch's moving head has hot rows: a commit or a time is history.
-        let rows = match hot.filter(|hot| hot.branch() == name.reference) {
+        // Only the branch's moving head has hot rows: a commit or a time is history, and a
+        // working state stands still.
+        let moving = !scope.working.contains_key(&name.reference);
+        let rows = match hot.filter(|hot| moving && hot.branch() == name.reference) {
             Some(hot) => cut(hot.as_ref(), &key, pinned.snapshot()),
             None => Cut::Rows(None),
         };
@@ -82,7 +89,8 @@ async fn try_pin(
     let refs = refs
         .into_iter()
         .map(|(name, pinned)| (name, Arc::new(pinned)));
-    Ok(Some(PinnedRefs(refs.collect())))
+    let refs = PinnedRefs::new(refs.collect(), scope.own.clone()).map_err(stream_error)?;
+    Ok(Some(refs))
 }
 
 enum Cut {

@@ -1,4 +1,4 @@
-//! SQL text to a statement that may run here: one statement, reading only.
+//! SQL text to one statement that may run here.
 use std::ops::ControlFlow;
 
 use catalog::{Error, Result};
@@ -22,12 +22,20 @@ const MOST_SET_OPERATIONS: usize = 200;
 /// Stack for parsing, and for dropping what was parsed: both recurse as deep as the text says.
 const PARSER_STACK: usize = 512 << 20;
 
+/// A statement, by who carries it out.
+pub(crate) enum Parsed {
+    /// Reads: DataFusion plans it.
+    Query(Box<Statement>),
+    /// Changes the rows of one table.
+    Rows(Box<SqlStatement>),
+}
+
 /// Parses `sql`; `?` placeholders become `$1`, `$2`, ... from left to right.
 ///
 /// # Errors
 /// `InvalidInput` for a syntax error or anything but one statement, `Unsupported`
-/// for a statement that is not reading.
-pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+/// for a statement that is not known here.
+pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Parsed> {
     check_size(sql)?;
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
@@ -52,7 +60,7 @@ fn check_size(sql: &str) -> Result<()> {
     Ok(())
 }
 
-fn parse_here(state: &SessionState, sql: &str) -> Result<Statement> {
+fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
@@ -67,9 +75,14 @@ fn parse_here(state: &SessionState, sql: &str) -> Result<Statement> {
         return Err(Error::invalid("more than one SQL statement in one request")
             .with_hint("send them one by one"));
     }
-    check(&statement)?;
     number_placeholders(&mut statement)?;
-    Ok(statement)
+    match statement {
+        Statement::Statement(inner) if changes_rows(&inner) => Ok(Parsed::Rows(inner)),
+        statement => {
+            check(&statement)?;
+            Ok(Parsed::Query(Box::new(statement)))
+        }
+    }
 }
 
 /// Refuses what only the plan shows, such as a writing statement under EXPLAIN.
@@ -92,6 +105,17 @@ fn check(statement: &Statement) -> Result<()> {
     }
 }
 
+fn changes_rows(statement: &SqlStatement) -> bool {
+    matches!(
+        statement,
+        SqlStatement::Insert(_)
+            | SqlStatement::Delete(_)
+            | SqlStatement::Update(_)
+            | SqlStatement::Merge(_)
+            | SqlStatement::Truncate(_)
+    )
+}
+
 /// A list of what is allowed, so that a new kind of statement is refused until it is looked at.
 fn check_sql(statement: &SqlStatement) -> Result<()> {
     match statement {
@@ -112,7 +136,7 @@ fn check_sql(statement: &SqlStatement) -> Result<()> {
     }
 }
 
-fn first_words(statement: &SqlStatement) -> String {
+pub(crate) fn first_words(statement: &SqlStatement) -> String {
     let text = statement.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     words.join(" ")
@@ -198,10 +222,11 @@ mod tests {
     use super::*;
 
     fn parsed(sql: &str) -> Result<Statement> {
-        parse(
-            &SessionStateBuilder::new_with_default_features().build(),
-            sql,
-        )
+        let state = SessionStateBuilder::new_with_default_features().build();
+        match parse(&state, sql)? {
+            Parsed::Query(statement) => Ok(*statement),
+            Parsed::Rows(statement) => Ok(Statement::Statement(statement)),
+        }
     }
 
     #[test]
@@ -244,9 +269,6 @@ mod tests {
             "create table t (a int)",
             "create external table t stored as csv location '/etc/passwd'",
             "copy (select 1) to '/tmp/x.parquet'",
-            "insert into pumps.telemetry values (1)",
-            "update t set a = 1",
-            "delete from t",
             "drop table t",
             "set datafusion.execution.batch_size = 1",
             "reset datafusion.execution.batch_size",
@@ -255,7 +277,6 @@ mod tests {
             "prepare p as select 1",
             "begin",
             "commit",
-            "truncate table t",
             "create function f() returns int return 1",
         ] {
             let error = parsed(sql).unwrap_err();
