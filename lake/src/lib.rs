@@ -25,6 +25,7 @@
 mod append;
 mod cache;
 mod create;
+mod deletes;
 mod error;
 mod evolve;
 pub mod hot;
@@ -41,6 +42,7 @@ mod write;
 
 pub use append::{Append, AppendChange};
 pub use create::TableSpec;
+pub use deletes::{DELETE_FILE_PATH_ID, DELETE_POS_ID, DeleteFile};
 pub use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, TableMetadata};
 pub use lake::Lake;
 pub use table::{ScanFile, Table};

@@ -14,6 +14,7 @@ use object_store::ObjectStoreExt;
 use uuid::Uuid;
 
 use crate::cache::Cache;
+use crate::deletes::DeleteIndex;
 use crate::error;
 use crate::storage;
 use crate::table::ScanFile;
@@ -175,14 +176,20 @@ impl TableFiles {
         }
         let list = self.manifest_list(metadata).await?;
         let manifests = self.manifests(&list).await?;
+        let live = |content: ManifestContentType| {
+            let manifests = list.iter().zip(&manifests);
+            manifests
+                .filter(move |(manifest, _)| manifest.content == content)
+                .flat_map(|(manifest, entries)| entries.iter().map(move |entry| (manifest, entry)))
+                .filter(|(_, entry)| entry.is_alive())
+        };
+        let mut deletes = DeleteIndex::default();
+        for (manifest, entry) in live(ManifestContentType::Deletes) {
+            deletes.add(&self.store, metadata, manifest, entry)?;
+        }
         let mut files = Vec::new();
-        for (manifest, entries) in list.iter().zip(&manifests) {
-            for entry in entries.iter().filter(|entry| entry.is_alive()) {
-                if manifest.content == ManifestContentType::Deletes {
-                    return Err(row_level_deletes());
-                }
-                files.push(ScanFile::new(&self.store, manifest, entry)?);
-            }
+        for (manifest, entry) in live(ManifestContentType::Data) {
+            files.push(ScanFile::new(&self.store, manifest, entry, &deletes)?);
         }
         files.sort_by_key(|file| file.sequence_number);
         let files = Arc::new(files);
@@ -193,11 +200,6 @@ impl TableFiles {
         );
         Ok(files)
     }
-}
-
-fn row_level_deletes() -> Error {
-    Error::unsupported("the table has row-level delete files, which cannot be read yet")
-        .with_hint("compact the table with the engine that wrote them, then read it again")
 }
 
 /// The number a metadata file's name starts with; 0 for names of other shapes.

@@ -9,6 +9,7 @@ use iceberg::spec::{DataFile, ManifestEntry, ManifestFile, TableMetadata, TableM
 use object_store::path::Path;
 use uuid::Uuid;
 
+use crate::deletes::{DeleteFile, DeleteIndex};
 use crate::metadata::TableFiles;
 use crate::{names, schema};
 
@@ -25,6 +26,8 @@ pub struct ScanFile {
     pub partition_spec_id: i32,
     /// Data sequence number: files of later commits have higher ones.
     pub sequence_number: i64,
+    /// The row-level deletes a scan of the file must apply, oldest first.
+    pub deletes: Arc<[Arc<DeleteFile>]>,
 }
 
 impl ScanFile {
@@ -32,12 +35,19 @@ impl ScanFile {
         store: &Store,
         manifest: &ManifestFile,
         entry: &ManifestEntry,
+        deletes: &DeleteIndex,
     ) -> Result<Self> {
+        let spec_id = manifest.partition_spec_id;
+        let sequence_number = entry.sequence_number().unwrap_or(manifest.sequence_number);
         Ok(Self {
             path: store.path(entry.file_path())?,
             file: Arc::new(entry.data_file().clone()),
-            partition_spec_id: manifest.partition_spec_id,
-            sequence_number: entry.sequence_number().unwrap_or(manifest.sequence_number),
+            partition_spec_id: spec_id,
+            sequence_number,
+            deletes: match deletes.is_empty() {
+                true => Arc::default(),
+                false => deletes.of(entry.data_file(), spec_id, sequence_number),
+            },
         })
     }
 }
@@ -99,7 +109,7 @@ impl Table {
     /// read once and kept.
     ///
     /// # Errors
-    /// `Unsupported` when the table has row-level deletes; those of the object store.
+    /// `Unsupported` when the table has deletion vectors; those of the object store.
     pub async fn data_files(&self) -> Result<Arc<Vec<ScanFile>>> {
         self.files.scan_files(&self.metadata).await
     }
