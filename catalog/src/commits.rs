@@ -7,14 +7,16 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::cache::Cache;
-use crate::model::{Commit, CommitId, CommitMeta, FORMAT, Operation, Skip, State};
-use crate::snapshots::checkpoint_json;
+use crate::model::{Commit, CommitId, CommitMeta, FORMAT, Flat, Operation, Skip, Snapshot, State};
 use crate::{Error, ErrorKind, Result};
 
 const CACHED_COMMITS: usize = 4096;
 
 /// Every so many commits along the first parents one carries a checkpoint of the whole state.
-pub(crate) const CHECKPOINT_EVERY: u64 = 32;
+const CHECKPOINT_EVERY: u64 = 32;
+/// A state with more changes than this since its checkpoint gets a new one, so that copying the
+/// changes to the next commit stays cheap.
+const LARGEST_OVERLAY: usize = 512;
 
 /// The stored commits, with a cache.
 #[derive(Debug)]
@@ -23,11 +25,25 @@ pub(crate) struct Commits {
     cache: Cache<CommitId, Arc<Commit>>,
 }
 
-/// A commit that is made but not stored: the bytes of its objects by path.
+/// A commit that is made but not stored, the state after it, and the bytes of its objects by
+/// path.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub(crate) commit: Arc<Commit>,
+    pub(crate) snapshot: Snapshot,
     objects: Vec<(Path, Vec<u8>)>,
+}
+
+/// What a commit is made of.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    /// The state it is made on.
+    pub(crate) onto: &'a Snapshot,
+    /// The commit it merges into that.
+    pub(crate) merged: Option<&'a Commit>,
+    pub(crate) meta: CommitMeta,
+    pub(crate) operations: Vec<Operation>,
+    /// When the ref it is made for was last moved: clocks of several writers differ.
+    pub(crate) not_before: DateTime<Utc>,
 }
 
 impl Commits {
@@ -68,52 +84,44 @@ impl Commits {
             self.store.put(path, bytes.clone().into()).await
         });
         futures::future::try_join_all(puts).await?;
-        self.cache
-            .insert(draft.commit.id, Arc::clone(&draft.commit));
         Ok(())
     }
 
-    /// The commit that makes `state` of its parent's state.
-    pub(crate) async fn draft(
-        &self,
-        parent: &Commit,
-        merge_parent: Option<&Commit>,
-        meta: CommitMeta,
-        operations: Vec<Operation>,
-        state: &State,
-    ) -> Result<Draft> {
-        let generation = merge_parent.map_or(0, |merged| merged.generation);
-        let merged_time = merge_parent.map_or(parent.time, |merged| merged.time);
+    /// The commit, with the state after it; fails as [`State::apply`] does.
+    pub(crate) async fn draft(&self, making: Making<'_>) -> Result<Draft> {
+        let Making { onto, merged, .. } = making;
+        let parent = onto.commit();
+        let state = onto
+            .state()
+            .apply(&making.operations, &making.meta.properties)?;
+        let generation = merged.map_or(0, |merged| merged.generation);
+        let merged_time = merged.map_or(parent.time, |merged| merged.time);
         let last_merge = match parent.merge_parent {
             Some(_) => Some(parent.id),
             None => parent.last_merge,
         };
-        let draft = seal(
-            Commit {
-                id: parent.id,
-                format: FORMAT,
-                parent: Some(parent.id),
-                merge_parent: merge_parent.map(|merged| merged.id),
-                generation: parent.generation.max(generation) + 1,
-                depth: parent.depth + 1,
-                skip: Some(self.skip_from(parent).await?),
-                last_merge,
-                checkpoint: None,
-                author: meta.author,
-                message: meta.message,
-                // Clocks of several writers differ; history must not run backwards.
-                time: Utc::now()
-                    .trunc_subsecs(6)
-                    .max(parent.time)
-                    .max(merged_time),
-                operations,
-                properties: meta.properties,
-            },
-            state,
-        )?;
+        let now = Utc::now().max(making.not_before).trunc_subsecs(6);
+        let commit = Commit {
+            id: parent.id,
+            format: FORMAT,
+            parent: Some(parent.id),
+            merge_parent: merged.map(|merged| merged.id),
+            generation: parent.generation.max(generation) + 1,
+            depth: parent.depth + 1,
+            skip: Some(self.skip_from(parent).await?),
+            last_merge,
+            checkpoint: None,
+            author: making.meta.author,
+            message: making.meta.message,
+            // History must not run backwards.
+            time: now.max(parent.time).max(merged_time),
+            operations: making.operations,
+            properties: making.meta.properties,
+        };
+        let draft = seal(commit, state)?;
         // The next commit of the same group looks back at this one before it is stored.
-        self.cache
-            .insert(draft.commit.id, Arc::clone(&draft.commit));
+        let commit = draft.snapshot.commit_arc();
+        self.cache.insert(commit.id, commit);
         Ok(draft)
     }
 
@@ -153,24 +161,23 @@ pub(crate) fn root() -> Result<Draft> {
         operations: Vec::new(),
         properties: std::collections::BTreeMap::new(),
     };
-    seal(commit, &State::default())
+    seal(commit, State::new(Arc::new(Flat::empty())))
 }
 
 /// Gives the commit its checkpoint, where one is due, and its id.
-fn seal(mut commit: Commit, state: &State) -> Result<Draft> {
+fn seal(mut commit: Commit, mut state: State) -> Result<Draft> {
     let mut objects = Vec::new();
-    if commit.depth.is_multiple_of(CHECKPOINT_EVERY) {
-        let bytes = checkpoint_json(state)?;
+    if commit.depth.is_multiple_of(CHECKPOINT_EVERY) || state.changed() > LARGEST_OVERLAY {
+        state = state.flatten()?;
+        let bytes = state.base().to_bytes()?;
         let name = CommitId::of(&bytes).to_string();
         objects.push((checkpoint_path(&name)?, bytes));
         commit.checkpoint = Some(name);
     }
     let bytes = commit.seal()?;
     objects.push((commit_path(commit.id), bytes));
-    Ok(Draft {
-        commit: Arc::new(commit),
-        objects,
-    })
+    let snapshot = Snapshot::new(Arc::new(commit), state);
+    Ok(Draft { snapshot, objects })
 }
 
 /// Where commits whose hash begins with these two hex digits are.
@@ -188,5 +195,5 @@ pub(crate) fn checkpoint_path(name: &str) -> Result<Path> {
     let hash: CommitId = name
         .parse()
         .map_err(|_| Error::corrupt(format!("{name:?} is not the name of a checkpoint")))?;
-    Ok(Path::from(format!("_catalog/checkpoints/{hash}.json")))
+    Ok(Path::from(format!("_catalog/checkpoints/{hash}.lines")))
 }

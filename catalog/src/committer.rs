@@ -14,9 +14,9 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::catalog::Inner;
-use crate::commits::Draft;
+use crate::commits::{Draft, Making};
 use crate::model::{CommitMeta, Operation, Snapshot};
-use crate::refs::{Head, Position};
+use crate::refs::{COMMITTED, Head, Move, Position, RefKind};
 use crate::{Error, Result};
 
 /// Most changes in one group, which bounds what a lost race costs.
@@ -161,15 +161,16 @@ struct Applied {
 
 async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<Result<Snapshot>>> {
     let mut retry = Retry::new(branch);
-    let mut known = inner.refs.known(branch).and_then(Position::head);
+    let known = inner.refs.known(branch).and_then(Position::head);
+    let mut known = known.filter(|head| head.kind() == RefKind::Branch);
     loop {
         // What is known spares a read, but only a head just read may refuse a change.
         let fresh = known.is_none();
         let head = match known.take() {
             Some(head) => head,
-            None => inner.position(branch).await?,
+            None => inner.branch_head(branch).await?,
         };
-        let applied = apply(inner, head, group).await?;
+        let applied = apply(inner, branch, &head, group).await?;
         if !fresh && applied.drafts.len() < group.len() {
             continue;
         }
@@ -181,11 +182,8 @@ async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<R
             .iter()
             .map(|draft| inner.commits.write(draft));
         futures::future::try_join_all(writes).await?;
-        if inner
-            .refs
-            .publish(branch, head.number, Some(last.commit.id))
-            .await?
-        {
+        let change = move_to(&head, &last.snapshot);
+        if inner.refs.publish(branch, Some(&head.at), change).await? {
             let published = applied.outcomes.iter().flatten();
             published.for_each(|snapshot| inner.snapshots.remember(snapshot));
             return Ok(applied.outcomes);
@@ -194,18 +192,34 @@ async fn publish(inner: &Inner, branch: &str, group: &[Request]) -> Result<Vec<R
     }
 }
 
-async fn apply(inner: &Inner, head: Head, group: &[Request]) -> Result<Applied> {
+/// The entry for commits made on `head`, at their own time: so a commit's time names it.
+pub(crate) fn move_to(head: &Head, last: &Snapshot) -> Move {
+    let commit = last.commit();
+    Move {
+        time: commit.time,
+        ..head.moved(Some(commit.id), &commit.author, COMMITTED.to_string())
+    }
+}
+
+async fn apply(inner: &Inner, branch: &str, head: &Head, group: &[Request]) -> Result<Applied> {
     let mut snapshot = inner.snapshot(head.commit).await?;
     let mut applied = Applied {
         drafts: Vec::new(),
         outcomes: Vec::new(),
     };
     for request in group {
-        let outcome = apply_one(inner, &snapshot, request).await;
+        let outcome = match request.meta.automatic {
+            true => Ok(()),
+            false => head.check_unprotected(branch, "a direct commit"),
+        };
+        let outcome = match outcome {
+            Ok(()) => apply_one(inner, &snapshot, head, request).await,
+            Err(error) => Err(error),
+        };
         applied.outcomes.push(outcome.map(|made| {
-            if let Some((draft, next)) = made {
+            if let Some(draft) = made {
+                snapshot = draft.snapshot.clone();
                 applied.drafts.push(draft);
-                snapshot = next;
             }
             snapshot.clone()
         }));
@@ -213,13 +227,15 @@ async fn apply(inner: &Inner, head: Head, group: &[Request]) -> Result<Applied> 
     Ok(applied)
 }
 
-/// The commit of one change on `head`, not stored; none when there is nothing to change.
+/// The commit of one change on the state `onto`, not stored; none when there is nothing to
+/// change.
 async fn apply_one(
     inner: &Inner,
-    head: &Snapshot,
+    onto: &Snapshot,
+    head: &Head,
     request: &Request,
-) -> Result<Option<(Draft, Snapshot)>> {
-    let set = AssertUnwindSafe(request.change.apply(head))
+) -> Result<Option<Draft>> {
+    let set = AssertUnwindSafe(request.change.apply(onto))
         .catch_unwind()
         .await
         .map_err(|_| Error::internal("a change panicked while it was applied"))??;
@@ -228,13 +244,14 @@ async fn apply_one(
     }
     let mut meta = request.meta.clone();
     meta.properties.extend(set.properties);
-    let state = head.state().apply(&set.operations, &meta.properties)?;
-    let commits = &inner.commits;
-    let draft = commits
-        .draft(head.commit(), None, meta, set.operations, &state)
-        .await?;
-    let next = Snapshot::new(Arc::clone(&draft.commit), state);
-    Ok(Some((draft, next)))
+    let making = Making {
+        onto,
+        merged: None,
+        meta,
+        operations: set.operations,
+        not_before: head.at.entry.time,
+    };
+    inner.commits.draft(making).await.map(Some)
 }
 
 /// Pauses between lost races: random, longer each time, over after [`PATIENCE`].
@@ -262,10 +279,10 @@ impl<'a> Retry<'a> {
         let (branch, lost) = (self.branch, self.lost);
         if self.start.elapsed() > PATIENCE {
             return Err(Error::unavailable(format!(
-                "branch {branch} could not be moved in {} s: other writers were first {lost} times",
+                "{branch} could not be moved in {} s: other writers were first {lost} times",
                 PATIENCE.as_secs(),
             ))
-            .with_hint("try again, or let fewer processes write to this branch"));
+            .with_hint("try again, or let fewer processes write to it"));
         }
         tracing::debug!(branch, lost, "lost the race for a branch entry");
         // In units of an attempt: a disk is a hundred times faster than a far bucket.

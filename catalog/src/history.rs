@@ -107,7 +107,11 @@ async fn first_parent_base(commits: &Commits, a: &Commit, b: &Commit) -> Result<
 }
 
 /// The first-parent ancestor of `commit` at `depth`; itself when it is not deeper.
-async fn at_depth(commits: &Commits, commit: &Commit, depth: u64) -> Result<Arc<Commit>> {
+pub(crate) async fn at_depth(
+    commits: &Commits,
+    commit: &Commit,
+    depth: u64,
+) -> Result<Arc<Commit>> {
     let mut commit = commits.get(commit.id).await?;
     while commit.depth > depth {
         let next = match (commit.skip, commit.parent) {

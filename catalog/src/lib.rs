@@ -1,7 +1,7 @@
-//! The catalog: branches, commits and merges as a commit log on object storage.
+//! The catalog: branches, tags, commits and merges as a commit log on object storage.
 //!
 //! The bucket (or folder) is the system of record. A [`Catalog`] names what the lakehouse holds
-//! by [`Key`]; every change is a [`Commit`] named by its hash; a branch is a log of numbered
+//! by [`Key`]; every change is a [`Commit`] named by its hash; a ref is a log of numbered
 //! entries written with put-if-absent, so any number of processes may share one store.
 //!
 //! ```
@@ -9,19 +9,18 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let catalog = Catalog::open(Store::memory()).await?;
-//! let key = Key::new("pumps", "daily")?;
-//! let view = Content::View { uuid: uuid::Uuid::new_v4(), sql: "select 1".into() };
+//! let key = Key::of_namespace("pumps")?;
+//! let namespace = Content::Namespace { properties: [("owner".into(), "ada".into())].into() };
 //! let base = catalog.head("main").await?.id();
-//! let operations = vec![Operation::Put { key: key.clone(), content: view }];
-//! let meta = CommitMeta::new("ada", "add a view");
+//! let operations = vec![Operation::Put { key: key.clone(), content: namespace }];
+//! let meta = CommitMeta::new("ada", "create pumps");
 //! let snapshot = catalog.commit_operations("main", meta, base, operations).await?;
-//! assert!(snapshot.get(&key).is_some());
+//! assert!(snapshot.get(&key)?.is_some());
 //! # Ok::<(), catalog::Error>(())
 //! # }).unwrap();
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod branches;
 mod cache;
 mod catalog;
 mod commits;
@@ -30,17 +29,23 @@ pub mod error;
 mod history;
 mod merge;
 pub mod model;
+mod rebase;
+mod references;
 mod refs;
 mod resolve;
 mod snapshots;
 pub mod store;
 
-pub use branches::BranchInfo;
-pub use catalog::Catalog;
+pub use catalog::{Catalog, CatalogOptions};
 pub use committer::{Change, ChangeSet};
 pub use error::{Error, ErrorKind, Result};
-pub use merge::MergeOutcome;
-pub use model::{Commit, CommitId, CommitMeta, Content, Key, Operation, Snapshot};
+pub use merge::{
+    BothChanged, ChangeKind, ContentMerge, KeyChange, KeyConflict, KeysOnly, MergeOptions,
+    MergeOutcome, MergeReport, MergeRule, Merged, Side,
+};
+pub use model::{Commit, CommitId, CommitMeta, Content, Key, KeyDiff, Operation, Snapshot};
+pub use references::RefInfo;
+pub use refs::{RefKind, RefLogEntry};
 pub use store::{S3Config, Store, StoreConfig};
 
 /// The branch every lakehouse has; it cannot be deleted.

@@ -1,4 +1,6 @@
-//! From the text of a reference to a snapshot: branch, branch at a commit or time, commit.
+//! From the text of a reference to a commit: `ref`, `ref@time`, `ref@hash`, `hash`, each `~N`.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use futures::TryStreamExt;
@@ -7,36 +9,98 @@ use object_store::path::Path;
 
 use crate::catalog::Inner;
 use crate::commits::commit_folder;
-use crate::model::{CommitId, Snapshot};
+use crate::model::{Commit, CommitId};
+use crate::refs::{COMMITTED, Head, Position, RefKind, Then, validate_name};
 use crate::{Error, Result, history};
 
 const SHORTEST_HASH: usize = 8;
 
-/// A point in a branch's history.
+/// How new the head of a ref must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As new as readers of this catalog want it.
+    Reader,
+    /// What is in the store now, as whoever goes on to write needs it.
+    Anew,
+}
+
+/// A point in a ref's history.
 #[derive(Debug, PartialEq, Eq)]
 enum At {
     Hash(String),
     Time(DateTime<Utc>),
 }
 
-pub(crate) async fn resolve(inner: &Inner, spec: &str) -> Result<Snapshot> {
-    let Some((branch, at)) = spec.split_once('@') else {
-        return match spec.parse::<CommitId>() {
-            Ok(id) => inner.snapshot(id).await,
-            Err(_) => inner.head(spec).await,
-        };
+pub(crate) async fn resolve(inner: &Inner, spec: &str, look: Look) -> Result<Arc<Commit>> {
+    let (point, back) = split_back(spec)?;
+    let id = match point.split_once('@') {
+        None => named(inner, point, look).await?,
+        Some((name, at)) => match parse_at(at)? {
+            At::Time(time) => at_time(inner, name, head(inner, name, look).await?, time).await?,
+            At::Hash(hash) => at_hash(inner, name, &head(inner, name, look).await?, &hash).await?,
+        },
     };
-    let at = parse_at(at)?;
-    let head = inner.head(branch).await?.id();
-    match at {
-        At::Time(time) => at_time(inner, branch, head, time).await,
-        At::Hash(hash) => at_hash(inner, branch, head, &hash).await,
+    let commit = inner.commits.get(id).await?;
+    let Some(depth) = commit.depth.checked_sub(back) else {
+        return Err(Error::not_found(format!(
+            "{spec} is before the first commit: {point} has {} before it",
+            commit.depth
+        )));
+    };
+    history::at_depth(&inner.commits, &commit, depth).await
+}
+
+/// The spec without its `~N`, and that N.
+fn split_back(spec: &str) -> Result<(&str, u64)> {
+    let Some((point, back)) = spec.split_once('~') else {
+        return Ok((spec, 0));
+    };
+    let number = match back {
+        "" => Some(1),
+        digits if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    };
+    let number = number.ok_or_else(|| {
+        Error::invalid(format!("{back:?} is not a number of commits to go back"))
+            .with_hint("write a ref and one ~ with a number, for instance main~3")
+    })?;
+    Ok((point, number))
+}
+
+/// The head of a branch or tag, or the one commit whose hash begins so.
+async fn named(inner: &Inner, name: &str, look: Look) -> Result<CommitId> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    validate_name(RefKind::Branch, name)?;
+    let position = inner.look(name, look).await?;
+    if let Some(head) = position.and_then(Position::head) {
+        return Ok(head.commit);
+    }
+    if is_hash(name) {
+        let hash = name.to_ascii_lowercase();
+        let found = candidates(inner, &hash).await?;
+        if !found.is_empty() {
+            return only(&hash, &found);
+        }
+    }
+    Err(inner.no_such_ref(RefKind::Branch, name).await)
+}
+
+async fn head(inner: &Inner, name: &str, look: Look) -> Result<Head> {
+    validate_name(RefKind::Branch, name)?;
+    match inner.look(name, look).await?.and_then(Position::head) {
+        Some(head) => Ok(head),
+        None => Err(inner.no_such_ref(RefKind::Branch, name).await),
     }
 }
 
+fn is_hash(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_hexdigit()) && (SHORTEST_HASH..=64).contains(&text.len())
+}
+
 fn parse_at(at: &str) -> Result<At> {
-    let hex = at.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex && (SHORTEST_HASH..=64).contains(&at.len()) {
+    if is_hash(at) {
         return Ok(At::Hash(at.to_ascii_lowercase()));
     }
     match parse_time(at) {
@@ -64,45 +128,62 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     Some(date.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
-async fn at_time(
-    inner: &Inner,
-    branch: &str,
-    head: CommitId,
-    time: DateTime<Utc>,
-) -> Result<Snapshot> {
-    match history::at_or_before(&inner.commits, head, time).await? {
-        Some(commit) => inner.snapshot(commit.id).await,
-        None => Err(Error::not_found(format!(
-            "branch {branch} has no commit at or before {time}"
-        ))),
-    }
+/// Where the ref was at `time`, by its log; where the log no longer reaches back, by the times
+/// of the commits.
+async fn at_time(inner: &Inner, name: &str, head: Head, time: DateTime<Utc>) -> Result<CommitId> {
+    let not_there = |what: &str| Error::not_found(format!("{name} {what} at {time}"));
+    let (at, next) = match inner.refs.then(name, head.at, time).await? {
+        Then::At(at, next) => (at, next),
+        Then::Before(oldest) => {
+            let begun = oldest.entry.time;
+            let error = not_there("did not exist").with_hint(format!("it begins at {begun}"));
+            let (true, Some(commit)) = (oldest.number > 1, oldest.entry.commit) else {
+                return Err(error);
+            };
+            let found = history::at_or_before(&inner.commits, commit, time).await?;
+            return found.map(|commit| commit.id).ok_or(error);
+        }
+    };
+    let commit = at.entry.commit.ok_or_else(|| not_there("was deleted"))?;
+    // One entry can publish several commits made one after the other on the head before.
+    let group = next.filter(|next| next.entry.action == COMMITTED);
+    let Some(last) = group.and_then(|next| next.entry.commit) else {
+        return Ok(commit);
+    };
+    let found = history::at_or_before(&inner.commits, last, time).await?;
+    Ok(found.map_or(commit, |found| found.id))
 }
 
-async fn at_hash(inner: &Inner, branch: &str, head: CommitId, hash: &str) -> Result<Snapshot> {
+async fn at_hash(inner: &Inner, name: &str, head: &Head, hash: &str) -> Result<CommitId> {
     let mut found = Vec::new();
     for id in candidates(inner, hash).await? {
-        let base = history::merge_base(&inner.commits, id, head).await?;
+        let base = history::merge_base(&inner.commits, id, head.commit).await?;
         if base.is_some_and(|base| base.id == id) {
             found.push(id);
         }
     }
-    match found[..] {
-        [id] => inner.snapshot(id).await,
-        [] => Err(
-            Error::not_found(format!("branch {branch} has no commit {hash}"))
-                .with_hint(format!("`pumphouse log {branch}` lists its commits")),
-        ),
-        [..] => {
-            let names: Vec<_> = found.iter().map(ToString::to_string).collect();
-            Err(
-                Error::invalid(format!("{hash} begins the hash of several commits"))
-                    .with_hint(format!("one of {}", names.join(", "))),
-            )
-        }
+    if found.is_empty() {
+        let kind = head.kind().name();
+        return Err(
+            Error::not_found(format!("{kind} {name} has no commit {hash}"))
+                .with_hint(format!("`pumphouse log {name}` lists its commits")),
+        );
     }
+    only(hash, &found)
 }
 
-/// All stored commits whose hash begins so, also those that no branch holds.
+fn only(hash: &str, found: &[CommitId]) -> Result<CommitId> {
+    if let [id] = found {
+        return Ok(*id);
+    }
+    let names: Vec<_> = found.iter().take(8).map(ToString::to_string).collect();
+    Err(
+        Error::invalid(format!("{hash} begins the hash of several commits"))
+            .with_hint(format!("one of {}", names.join(", "))),
+    )
+}
+
+/// All stored commits whose hash begins so, also those that no ref holds.
 async fn candidates(inner: &Inner, hash: &str) -> Result<Vec<CommitId>> {
     let folder = commit_folder(&hash[..2]);
     let before = Path::from(format!("{folder}/{hash}"));
@@ -153,6 +234,25 @@ mod tests {
         ] {
             let error = parse_at(text).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{text}");
+        }
+    }
+
+    #[test]
+    fn steps_back_are_a_number() {
+        assert_eq!(split_back("main~3").unwrap(), ("main", 3));
+        assert_eq!(split_back("main~").unwrap(), ("main", 1));
+        assert_eq!(split_back("a@2026-11-01~0").unwrap(), ("a@2026-11-01", 0));
+        for spec in [
+            "main~x",
+            "main~-1",
+            "main~1~2",
+            "main~+1",
+            "main~99999999999999999999",
+        ] {
+            assert_eq!(
+                split_back(spec).unwrap_err().kind(),
+                crate::ErrorKind::InvalidInput
+            );
         }
     }
 }

@@ -1,27 +1,28 @@
 //! The state at a commit: the nearest checkpoint, and the commits after it replayed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::commits::{Commits, checkpoint_path};
-use crate::model::{CommitId, Content, FORMAT, Key, Snapshot, State, check_format};
+use crate::model::{CommitId, Flat, Snapshot, State};
 use crate::{Error, ErrorKind, Result};
 
 const CACHED_SNAPSHOTS: usize = 64;
+const CACHED_CHECKPOINTS: usize = 8;
 
 /// Snapshots by commit, with a cache.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     cache: Cache<CommitId, Snapshot>,
+    /// Checkpoints by hash: states that stand on the same one share it, and compare fast.
+    checkpoints: Cache<String, Arc<Flat>>,
 }
 
 impl Snapshots {
     pub(crate) fn new() -> Self {
         Self {
             cache: Cache::new(CACHED_SNAPSHOTS),
+            checkpoints: Cache::new(CACHED_CHECKPOINTS),
         }
     }
 
@@ -43,7 +44,7 @@ impl Snapshots {
                 break snapshot.state().clone();
             }
             if let Some(name) = &commit.checkpoint {
-                break read_checkpoint(commits, name).await?;
+                break State::new(self.checkpoint(commits, name).await?);
             }
             let Some(parent) = commit.parent else {
                 return Err(Error::corrupt(format!(
@@ -63,53 +64,24 @@ impl Snapshots {
         self.remember(&snapshot);
         Ok(snapshot)
     }
-}
 
-#[derive(Serialize)]
-struct CheckpointRef<'a> {
-    format: u32,
-    contents: BTreeMap<&'a Key, &'a Content>,
-    watermarks: &'a BTreeMap<String, u64>,
-}
-
-#[derive(Deserialize)]
-struct Checkpoint {
-    contents: BTreeMap<Key, Content>,
-    watermarks: BTreeMap<String, u64>,
-}
-
-/// The stored form of a whole state; equal states have equal bytes, and so equal names.
-pub(crate) fn checkpoint_json(state: &State) -> Result<Vec<u8>> {
-    let contents = state.contents.iter();
-    let checkpoint = CheckpointRef {
-        format: FORMAT,
-        contents: contents.map(|(k, c)| (k.as_ref(), c.as_ref())).collect(),
-        watermarks: &state.watermarks,
-    };
-    serde_json::to_vec(&checkpoint)
-        .map_err(|e| Error::internal("cannot write a checkpoint as JSON").with_source(e))
-}
-
-async fn read_checkpoint(commits: &Commits, name: &str) -> Result<State> {
-    let bytes = commits
-        .read(&checkpoint_path(name)?)
-        .await
-        .map_err(|e| match e.kind() {
+    async fn checkpoint(&self, commits: &Commits, name: &str) -> Result<Arc<Flat>> {
+        if let Some(flat) = self.checkpoints.get(&name.to_string()) {
+            return Ok(flat);
+        }
+        let path = checkpoint_path(name)?;
+        let bytes = commits.read(&path).await.map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::corrupt(format!("checkpoint {name} is missing")),
             _ => e,
         })?;
-    let what = format!("checkpoint {name}");
-    if CommitId::of(&bytes).to_string() != name {
-        return Err(Error::corrupt(format!(
-            "{what} does not have the content its name promises"
-        )));
+        let what = format!("checkpoint {name}");
+        if CommitId::of(&bytes).to_string() != name {
+            return Err(Error::corrupt(format!(
+                "{what} does not have the content its name promises"
+            )));
+        }
+        let flat = Arc::new(Flat::open(&what, &bytes)?);
+        self.checkpoints.insert(name.to_string(), Arc::clone(&flat));
+        Ok(flat)
     }
-    check_format(&what, &bytes)?;
-    let checkpoint: Checkpoint = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::corrupt(format!("{what} is not readable")).with_source(e))?;
-    let contents = checkpoint.contents.into_iter();
-    Ok(State {
-        contents: contents.map(|(k, c)| (Arc::new(k), Arc::new(c))).collect(),
-        watermarks: checkpoint.watermarks,
-    })
 }

@@ -154,7 +154,7 @@ impl Flusher {
         let change =
             lake.append(written.clone())
                 .with_watermark(&self.ingester, expected, sealed.end);
-        let mut meta = CommitMeta::new(AUTHOR, message);
+        let mut meta = CommitMeta::new(AUTHOR, message).automatic();
         meta.properties.insert(FLUSH.to_owned(), name.to_owned());
         lake.catalog()
             .commit(branch, meta, Arc::new(change))
@@ -175,7 +175,7 @@ impl Flusher {
         if matches!(&files, Err(e) if e.kind() == ErrorKind::InvalidInput)
             && let Some(last) = batches.last()
         {
-            let meta = CommitMeta::new(AUTHOR, format!("restore columns of {key}"));
+            let meta = CommitMeta::new(AUTHOR, format!("restore columns of {key}")).automatic();
             let schema = last.schema();
             table = lake.evolve(&self.tables.branch, key, &schema, meta).await?;
             files = lake.write(&table, batches.to_vec()).await;

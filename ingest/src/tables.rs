@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use catalog::{CommitMeta, Error, ErrorKind, Key, Result};
-use lake::{Lake, PartitionField, Table, TableSpec};
+use lake::{Lake, Table, TableSpec};
 
 use crate::backoff::Backoff;
 use crate::decode::{self, Need};
@@ -43,10 +43,9 @@ impl Tables {
         let schema = decode::dead_letter_schema();
         let spec = TableSpec {
             schema: Arc::clone(&schema),
-            partition: vec![PartitionField::day(decode::RECEIVED_AT)],
+            partition_day: Some(decode::RECEIVED_AT.into()),
             sort: vec![decode::RECEIVED_AT.into()],
             bloom: Vec::new(),
-            ..TableSpec::default()
         };
         self.until_settled("cannot prepare the dead-letter table", || {
             self.ensure(key, &schema, &spec)
@@ -59,7 +58,7 @@ impl Tables {
         let table = match self.lake.table(&head, key).await {
             Ok(table) => table,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let meta = CommitMeta::new(AUTHOR, format!("create {key}"));
+                let meta = CommitMeta::new(AUTHOR, format!("create {key}")).automatic();
                 let created = self.lake.create_table(&self.branch, key, spec, meta).await;
                 match created {
                     Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -80,7 +79,8 @@ impl Tables {
             return Ok(table);
         }
         let names: Vec<&str> = columns.fields().iter().map(|f| f.name().as_str()).collect();
-        let meta = CommitMeta::new(AUTHOR, format!("add {} to {key}", names.join(", ")));
+        let meta =
+            CommitMeta::new(AUTHOR, format!("add {} to {key}", names.join(", "))).automatic();
         self.lake.evolve(&self.branch, key, columns, meta).await
     }
 

@@ -90,7 +90,7 @@ impl AppendChange {
 
     async fn append(&self, head: &Snapshot, key: &Key, added: &Added) -> Result<Operation> {
         let location = metadata_location(head, key)?;
-        let metadata = self.files.metadata(location).await?;
+        let metadata = self.files.metadata(&location).await?;
         check(key, &metadata, added)?;
         let spec_id = metadata.default_partition_spec_id();
         let change = SnapshotChange {
@@ -99,7 +99,7 @@ impl AppendChange {
         };
         let content = Content::IcebergTable {
             uuid: metadata.uuid(),
-            metadata_location: producer::produce(&self.files, &metadata, location, change).await?,
+            metadata_location: producer::produce(&self.files, &metadata, &location, change).await?,
         };
         Ok(Operation::Put {
             key: key.clone(),

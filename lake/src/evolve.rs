@@ -114,9 +114,9 @@ fn refused(error: iceberg::Error) -> Error {
 impl Change for EvolveChange {
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
         let location = metadata_location(head, &self.key)?;
-        let metadata = self.files.metadata(location).await?;
+        let metadata = self.files.metadata(&location).await?;
         Ok(ChangeSet {
-            operations: self.evolve(location, &metadata).await?,
+            operations: self.evolve(&location, &metadata).await?,
             ..ChangeSet::default()
         })
     }

@@ -69,7 +69,7 @@ impl Table {
         key: &Key,
     ) -> Result<Self> {
         let location = metadata_location(snapshot, key)?;
-        let metadata = files.metadata(location).await?;
+        let metadata = files.metadata(&location).await?;
         Ok(Self {
             key: key.clone(),
             arrow_schema: schema::arrow_schema(metadata.current_schema())?,
@@ -125,31 +125,30 @@ impl fmt::Debug for Table {
 }
 
 /// Where the metadata of table `key` is in `snapshot`.
-pub(crate) fn metadata_location<'a>(snapshot: &'a Snapshot, key: &Key) -> Result<&'a str> {
-    match snapshot.get(key) {
+pub(crate) fn metadata_location(snapshot: &Snapshot, key: &Key) -> Result<String> {
+    match snapshot.get(key)? {
         Some(Content::IcebergTable {
             metadata_location, ..
         }) => Ok(metadata_location),
-        Some(Content::View { .. }) => Err(not_a_table(key, "a view")),
-        Some(Content::Model { .. }) => Err(not_a_table(key, "a model")),
-        None => Err(not_found(snapshot, key)),
+        Some(other) => {
+            let what = other.type_name();
+            Err(Error::invalid(format!("{key} is a {what}, not a table")))
+        }
+        None => Err(not_found(snapshot, key)?),
     }
 }
 
-fn not_a_table(key: &Key, what: &str) -> Error {
-    Error::invalid(format!("{key} is {what}, not a table"))
-}
-
-fn not_found(snapshot: &Snapshot, key: &Key) -> Error {
+fn not_found(snapshot: &Snapshot, key: &Key) -> Result<Error> {
     let commit = snapshot.commit().id.to_string();
     let commit = commit.get(..12).unwrap_or(&commit);
     let error = Error::not_found(format!("there is no table {key} at commit {commit}"));
-    let tables = snapshot
-        .iter()
-        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }))
-        .map(|(key, _)| key);
-    match names::near(key, tables).as_slice() {
-        [] => error.with_hint("it has no tables of a similar name; check the branch too"),
-        near => error.with_hint(format!("did you mean {}?", near.join(" or "))),
-    }
+    let entries = snapshot.entries()?;
+    let tables = entries.iter();
+    let tables = tables.filter(|(_, content)| matches!(content, Content::IcebergTable { .. }));
+    Ok(
+        match names::near(key, tables.map(|(key, _)| key)).as_slice() {
+            [] => error.with_hint("it has no tables of a similar name; check the branch too"),
+            near => error.with_hint(format!("did you mean {}?", near.join(" or "))),
+        },
+    )
 }

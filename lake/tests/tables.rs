@@ -8,7 +8,5 @@ mod appending;
 mod evolving;
 #[path = "tables/files.rs"]
 mod files;
-#[path = "tables/staging.rs"]
-mod staging;
 #[path = "tables/support.rs"]
 mod support;

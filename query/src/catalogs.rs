@@ -59,11 +59,24 @@ impl fmt::Debug for PinnedRef {
 }
 
 /// The keys of `snapshot` that SQL reads as tables.
-pub(crate) fn table_keys(snapshot: &Snapshot) -> impl Iterator<Item = &Key> {
-    snapshot
-        .iter()
-        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }))
-        .map(|(key, _)| key)
+pub(crate) fn table_keys(snapshot: &Snapshot) -> catalog::Result<Vec<Key>> {
+    Ok(tables_of(snapshot.entries()?))
+}
+
+fn tables_of(entries: Vec<(Key, Content)>) -> Vec<Key> {
+    let tables = entries
+        .into_iter()
+        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }));
+    tables.map(|(key, _)| key).collect()
+}
+
+/// What DataFusion asks for where it takes no error; a state that cannot be read is nearly
+/// always found earlier, when the statement is pinned.
+fn or_none<T: Default>(read: catalog::Result<T>) -> T {
+    read.unwrap_or_else(|error| {
+        tracing::error!(%error, "the state of a ref cannot be read");
+        T::default()
+    })
 }
 
 /// All refs of one statement, by the name they are written with.
@@ -136,14 +149,13 @@ impl CatalogProvider for RefCatalog {
     }
 
     fn schema_names(&self) -> Vec<String> {
-        let names: BTreeSet<&str> = table_keys(&self.0.snapshot)
-            .map(|key| key.namespace.as_str())
-            .collect();
-        names.into_iter().map(str::to_owned).collect()
+        let keys = or_none(table_keys(&self.0.snapshot)).into_iter();
+        let names: BTreeSet<String> = keys.map(|key| key.namespace).collect();
+        names.into_iter().collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if !table_keys(&self.0.snapshot).any(|key| key.namespace == name) {
+        if tables_of(or_none(self.0.snapshot.entries_in(name))).is_empty() {
             return None;
         }
         Some(Arc::new(Namespace {
@@ -166,7 +178,7 @@ impl Namespace {
             namespace: self.name.clone(),
             name: table.to_owned(),
         };
-        let content = self.pinned.snapshot.get(&key)?;
+        let content = or_none(self.pinned.snapshot.get(&key))?;
         matches!(content, Content::IcebergTable { .. }).then_some(key)
     }
 }
@@ -178,10 +190,9 @@ impl SchemaProvider for Namespace {
     }
 
     fn table_names(&self) -> Vec<String> {
-        table_keys(&self.pinned.snapshot)
-            .filter(|key| key.namespace == self.name)
-            .map(|key| key.name.clone())
-            .collect()
+        let entries = or_none(self.pinned.snapshot.entries_in(&self.name));
+        let keys = tables_of(entries).into_iter();
+        keys.map(|key| key.name).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {

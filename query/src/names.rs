@@ -1,5 +1,5 @@
 //! Table names in SQL: which ref, namespace and table a reference means.
-use catalog::{Error, Key, Snapshot};
+use catalog::{Error, Key, Result, Snapshot};
 use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 
@@ -27,7 +27,7 @@ impl FullName {
 }
 
 /// The error for a table that `snapshot` does not have: where it was looked for, and near names.
-pub(crate) fn no_such_table(name: &FullName, snapshot: &Snapshot) -> Error {
+pub(crate) fn no_such_table(name: &FullName, snapshot: &Snapshot) -> Result<Error> {
     let error = Error::not_found(format!(
         "no table \"{}\" in namespace \"{}\" of ref \"{}\" (commit {:.12})",
         name.table,
@@ -35,14 +35,15 @@ pub(crate) fn no_such_table(name: &FullName, snapshot: &Snapshot) -> Error {
         name.reference,
         snapshot.commit().id.to_string(),
     ));
-    let near = near_names(name, snapshot.iter().map(|(key, _)| key));
-    if !near.is_empty() {
-        return error.with_hint(format!("did you mean {}?", near.join(", ")));
-    }
-    if snapshot.iter().next().is_none() {
-        return error.with_hint("this ref has no tables yet");
-    }
-    error.with_hint("SHOW TABLES lists what is there; names are ref.namespace.table")
+    let entries = snapshot.entries()?;
+    let near = near_names(name, entries.iter().map(|(key, _)| key));
+    Ok(if !near.is_empty() {
+        error.with_hint(format!("did you mean {}?", near.join(", ")))
+    } else if entries.is_empty() {
+        error.with_hint("this ref has no tables yet")
+    } else {
+        error.with_hint("SHOW TABLES lists what is there; names are ref.namespace.table")
+    })
 }
 
 /// Up to three keys spelled like `name`, the nearest first.

@@ -112,7 +112,7 @@ fn find(name: &FullName, snapshot: &Snapshot) -> Result<Key> {
         namespace: name.namespace.clone(),
         name: name.table.clone(),
     };
-    match snapshot.get(&key) {
+    match snapshot.get(&key)? {
         Some(Content::IcebergTable { .. }) => Ok(key),
         Some(Content::View { .. }) => Err(Error::unsupported(format!(
             "{key} is a view, and views cannot be queried yet"
@@ -121,6 +121,9 @@ fn find(name: &FullName, snapshot: &Snapshot) -> Result<Key> {
             Err(Error::invalid(format!("{key} is a model, not a table"))
                 .with_hint("models are applied by `predict`, not read by SQL"))
         }
-        None => Err(no_such_table(name, snapshot)),
+        Some(Content::Namespace { .. }) => {
+            Err(Error::invalid(format!("{key} is a namespace, not a table")))
+        }
+        None => Err(no_such_table(name, snapshot)?),
     }
 }

@@ -54,14 +54,12 @@ pub(crate) async fn run(args: BranchArgs, settings: Settings) -> Result<()> {
     match args.action {
         Action::List { json } => list(catalog, json).await,
         Action::Create { name, from } => {
-            let snapshot = catalog.create_branch(&name, &from).await?;
-            output::print(&format!(
-                "created {name} at {} from {from}",
-                short(snapshot.commit())
-            ))
+            let author = settings.author();
+            let commit = catalog.create_branch(&name, &from, &author).await?;
+            output::print(&format!("created {name} at {} from {from}", short(&commit)))
         }
         Action::Delete { name } => {
-            catalog.delete_branch(&name).await?;
+            catalog.delete_branch(&name, &settings.author()).await?;
             output::print(&format!("deleted {name}"))
         }
     }

@@ -1,9 +1,9 @@
 //! `pumphouse merge`: bring one branch's changes into another.
 
-use catalog::{MergeOutcome, Result};
+use catalog::{KeysOnly, MergeOptions, MergeOutcome, Result};
 use clap::Args;
 
-use super::{open_lake, short};
+use super::open_lake;
 use crate::output;
 use crate::settings::Settings;
 
@@ -35,24 +35,20 @@ pub(crate) async fn run(args: MergeArgs, settings: Settings) -> Result<()> {
         into,
         message,
     } = args;
-    let author = settings.author();
-    let outcome = lake
-        .catalog()
-        .merge(&source, &into, &author, message.as_deref())
-        .await?;
-    output::print(&match outcome {
-        MergeOutcome::AlreadyUpToDate => format!("{into} already has all of {source}"),
-        MergeOutcome::FastForward(snapshot) => {
-            format!(
-                "fast-forwarded {into} to {source} at {}",
-                short(snapshot.commit())
-            )
-        }
-        MergeOutcome::Merged(snapshot) => {
-            format!(
-                "merged {source} into {into} at {}",
-                short(snapshot.commit())
-            )
+    let options = MergeOptions {
+        author: settings.author(),
+        message,
+        ..MergeOptions::default()
+    };
+    let catalog = lake.catalog();
+    let report = catalog.merge(&source, &into, &options, &KeysOnly).await?;
+    let report = report.into_result()?;
+    let at = report.commit.unwrap_or(report.target).short();
+    output::print(&match report.outcome {
+        MergeOutcome::FastForward => format!("fast-forwarded {into} to {source} at {at}"),
+        MergeOutcome::Merged => format!("merged {source} into {into} at {at}"),
+        MergeOutcome::AlreadyUpToDate | MergeOutcome::Conflicts => {
+            format!("{into} already has all of {source}")
         }
     })
 }

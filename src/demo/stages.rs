@@ -1,6 +1,6 @@
 //! What the demo does, stage by stage.
 
-use catalog::{Catalog, Error, MergeOutcome, Result};
+use catalog::{Catalog, Error, KeysOnly, MergeOptions, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use ml::{Metrics, TrainOutcome, TrainProgress, TrainSpec};
 use query::flight::Client;
@@ -92,10 +92,10 @@ impl<'a> Demo<'a> {
     pub(super) async fn branch(&mut self) -> Result<()> {
         screen::heading(4, "A branch for an experiment")?;
         self.server.flush().await?;
-        let head = self.catalog().create_branch(BRANCH, "main").await?;
+        let head = self.catalog().create_branch(BRANCH, "main", "demo").await?;
         screen::say(&format!(
             "{BRANCH} begins at commit {} of main: the same rows, no copy.",
-            head.id().short()
+            head.id.short()
         ))
     }
 
@@ -146,17 +146,16 @@ impl<'a> Demo<'a> {
             "models on main before: {}",
             self.models("main").await?
         ))?;
-        let message = format!("promote {MODEL}");
-        let merged = self
-            .catalog()
-            .merge(BRANCH, "main", "demo", Some(&message))
-            .await?;
-        let how = match &merged {
-            MergeOutcome::AlreadyUpToDate => "nothing to merge".to_owned(),
-            MergeOutcome::FastForward(head) => format!("main is now at {}", head.id().short()),
-            MergeOutcome::Merged(head) => {
-                format!("commit {} has the rows and the model", head.id().short())
-            }
+        let options = MergeOptions {
+            author: "demo".to_owned(),
+            message: Some(format!("promote {MODEL}")),
+            ..MergeOptions::default()
+        };
+        let catalog = self.catalog();
+        let report = catalog.merge(BRANCH, "main", &options, &KeysOnly).await?;
+        let how = match report.into_result()?.commit {
+            Some(id) => format!("commit {} has the rows and the model", id.short()),
+            None => "nothing to merge".to_owned(),
         };
         screen::say(&format!("merge {BRANCH} into main:  {how}"))?;
         screen::say(&format!(

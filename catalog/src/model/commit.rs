@@ -12,7 +12,7 @@ use super::Operation;
 use crate::{Error, Result};
 
 /// The version of the catalog's stored JSON that this program writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Refuses stored JSON of another format version than [`FORMAT`].
 pub(crate) fn check_format(what: &str, bytes: &[u8]) -> Result<()> {
@@ -180,16 +180,27 @@ pub struct CommitMeta {
     pub message: String,
     /// Facts about the commit by name; see [`Commit::properties`].
     pub properties: BTreeMap<String, String>,
+    /// Whether the lakehouse itself makes it, such as ingest or maintenance: then it may go to a
+    /// protected branch.
+    pub automatic: bool,
 }
 
 impl CommitMeta {
-    /// Author and message, no properties.
+    /// Author and message, no properties, made by somebody.
     pub fn new(author: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             author: author.into(),
             message: message.into(),
             properties: BTreeMap::new(),
+            automatic: false,
         }
+    }
+
+    /// The same, made by the lakehouse itself.
+    #[must_use]
+    pub fn automatic(mut self) -> Self {
+        self.automatic = true;
+        self
     }
 }
 
@@ -200,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_commit_reads_back_equal_and_a_changed_byte_is_found() {
-        let mut commit = root().unwrap().commit.as_ref().clone();
+        let mut commit = root().unwrap().snapshot.commit().clone();
         commit.message = "schön".into();
         let bytes = commit.seal().unwrap();
         assert_eq!(Commit::open(commit.id, &bytes).unwrap(), commit);

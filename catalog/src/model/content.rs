@@ -1,5 +1,7 @@
 //! What a key points to, and the two things a commit can do to a key.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,12 +18,12 @@ pub enum Content {
         /// Absolute URL of the metadata file.
         metadata_location: String,
     },
-    /// A SQL view.
+    /// A SQL view, as Iceberg's view specification describes it.
     View {
         /// Stays when the view is replaced.
         uuid: Uuid,
-        /// The query.
-        sql: String,
+        /// Absolute URL of the view's metadata file.
+        metadata_location: String,
     },
     /// A trained model.
     Model {
@@ -30,24 +32,31 @@ pub enum Content {
         /// Absolute URL of the model's manifest.
         manifest_location: String,
     },
+    /// A namespace that was created by itself; others exist by what is in them.
+    Namespace {
+        /// Its properties by name.
+        properties: BTreeMap<String, String>,
+    },
 }
 
 impl Content {
-    /// The uuid of the thing itself.
-    pub fn uuid(&self) -> Uuid {
+    /// The uuid of the thing itself; namespaces have none.
+    pub fn uuid(&self) -> Option<Uuid> {
         match self {
             Self::IcebergTable { uuid, .. }
             | Self::View { uuid, .. }
-            | Self::Model { uuid, .. } => *uuid,
+            | Self::Model { uuid, .. } => Some(*uuid),
+            Self::Namespace { .. } => None,
         }
     }
 
-    /// The kind in words, for messages: `Iceberg table`, `view` or `model`.
+    /// The kind in words, for messages: `Iceberg table`, `view`, `model` or `namespace`.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::IcebergTable { .. } => "Iceberg table",
             Self::View { .. } => "view",
             Self::Model { .. } => "model",
+            Self::Namespace { .. } => "namespace",
         }
     }
 }

@@ -9,16 +9,17 @@ use crate::{Error, Result};
 
 const LONGEST_NAME: usize = 255;
 
-/// The key of a table, view or model: a namespace and a name.
+/// The key of a table, view or model: a namespace and a name. A key without a name is that of
+/// the namespace itself, where its properties are.
 ///
 /// Both are `[A-Za-z_][A-Za-z0-9_$-]*` of at most 255 bytes; text and JSON form is
-/// `namespace.name`.
+/// `namespace.name`, of a namespace `namespace`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Key {
     /// The first part, such as `pumps`.
     pub namespace: String,
-    /// The second part, such as `telemetry`.
+    /// The second part, such as `telemetry`; empty in the key of a namespace.
     pub name: String,
 }
 
@@ -29,14 +30,33 @@ impl Key {
             namespace: namespace.into(),
             name: name.into(),
         };
-        key.validate()?;
+        validate_name("namespace", &key.namespace)?;
+        validate_name("name", &key.name)?;
         Ok(key)
     }
 
-    /// Checks both names, for a key that was put together from its fields.
+    /// The key under which the namespace's own properties are; `InvalidInput` for a bad name.
+    pub fn of_namespace(namespace: impl Into<String>) -> Result<Self> {
+        let namespace = namespace.into();
+        validate_name("namespace", &namespace)?;
+        Ok(Self {
+            namespace,
+            name: String::new(),
+        })
+    }
+
+    /// Whether this is the key of a namespace, not of something in it.
+    pub fn is_namespace(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// Checks the names, for a key that was put together from its fields.
     pub(crate) fn validate(&self) -> Result<()> {
         validate_name("namespace", &self.namespace)?;
-        validate_name("name", &self.name)
+        match self.is_namespace() {
+            true => Ok(()),
+            false => validate_name("name", &self.name),
+        }
     }
 }
 
@@ -58,7 +78,10 @@ fn validate_name(what: &str, name: &str) -> Result<()> {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.namespace, self.name)
+        match self.is_namespace() {
+            true => f.write_str(&self.namespace),
+            false => write!(f, "{}.{}", self.namespace, self.name),
+        }
     }
 }
 
@@ -83,8 +106,13 @@ impl From<Key> for String {
 impl TryFrom<String> for Key {
     type Error = Error;
 
+    /// The stored form, in which a namespace has a key of its own; what users write is parsed
+    /// by [`Key::from_str`].
     fn try_from(text: String) -> Result<Self> {
-        text.parse()
+        match text.contains('.') {
+            true => text.parse(),
+            false => Self::of_namespace(text),
+        }
     }
 }
 
@@ -99,6 +127,17 @@ mod tests {
         let json = serde_json::to_string(&key).unwrap();
         assert_eq!(json, "\"pumps.telemetry_2-$a\"");
         assert_eq!(serde_json::from_str::<Key>(&json).unwrap(), key);
+    }
+
+    #[test]
+    fn the_key_of_a_namespace_is_stored_but_not_parsed() {
+        let key = Key::of_namespace("pumps").unwrap();
+        assert!(key.is_namespace());
+        let json = serde_json::to_string(&key).unwrap();
+        assert_eq!(json, "\"pumps\"");
+        assert_eq!(serde_json::from_str::<Key>(&json).unwrap(), key);
+        assert!("pumps".parse::<Key>().is_err());
+        assert!(Key::of_namespace("a b").is_err() && Key::new("pumps", "").is_err());
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 mod commit;
 mod content;
+mod flat;
 mod key;
 mod snapshot;
+mod state;
 
 pub use commit::{Commit, CommitId, CommitMeta, Skip};
 pub use content::{Content, Operation};
 pub use key::Key;
-pub use snapshot::Snapshot;
+pub use snapshot::{KeyDiff, Snapshot};
 
 pub(crate) use commit::{FORMAT, check_format};
-pub(crate) use snapshot::State;
+pub(crate) use flat::Flat;
+pub(crate) use state::State;

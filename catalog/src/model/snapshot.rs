@@ -1,13 +1,11 @@
 //! The state of the lakehouse at one commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::state::State;
 use super::{Commit, CommitId, Content, Key, Operation};
-use crate::{Error, Result};
-
-/// Commit properties with this prefix carry an ingester's log position.
-const WATERMARK: &str = "watermark.";
+use crate::Result;
 
 /// The state of the lakehouse at one commit: what every key points to.
 ///
@@ -21,59 +19,15 @@ struct Inner {
     state: State,
 }
 
-/// Contents and watermarks after some commit. Cloning copies pointers, not names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) contents: BTreeMap<Arc<Key>, Arc<Content>>,
-    pub(crate) watermarks: BTreeMap<String, u64>,
-}
-
-impl State {
-    /// The state after `operations` and `properties` are applied to this one.
-    ///
-    /// `InvalidInput` for a bad key, a key named twice or a watermark that is no number;
-    /// `NotFound` for deleting what is not there.
-    pub(crate) fn apply(
-        &self,
-        operations: &[Operation],
-        properties: &BTreeMap<String, String>,
-    ) -> Result<Self> {
-        let mut next = self.clone();
-        let mut seen = BTreeSet::new();
-        for operation in operations {
-            let key = operation.key();
-            key.validate()?;
-            if !seen.insert(key) {
-                return Err(Error::invalid(format!("one commit changes {key} twice")));
-            }
-            next.apply_one(operation)?;
-        }
-        for (name, value) in properties {
-            let Some(ingester) = name.strip_prefix(WATERMARK) else {
-                continue;
-            };
-            let position = value.parse().map_err(|_| {
-                Error::invalid(format!("property {name} is {value:?}, not a log position"))
-            })?;
-            next.watermarks.insert(ingester.to_string(), position);
-        }
-        Ok(next)
-    }
-
-    fn apply_one(&mut self, operation: &Operation) -> Result<()> {
-        match operation {
-            Operation::Put { key, content } => {
-                self.contents
-                    .insert(Arc::new(key.clone()), Arc::new(content.clone()));
-            }
-            Operation::Delete { key } => {
-                if self.contents.remove(key).is_none() {
-                    return Err(Error::not_found(format!("{key} does not exist")));
-                }
-            }
-        }
-        Ok(())
-    }
+/// A key that two snapshots have differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDiff {
+    /// The key.
+    pub key: Key,
+    /// What it points to in the first snapshot.
+    pub before: Option<Content>,
+    /// What it points to in the second.
+    pub after: Option<Content>,
 }
 
 impl Snapshot {
@@ -83,6 +37,10 @@ impl Snapshot {
 
     pub(crate) fn state(&self) -> &State {
         &self.0.state
+    }
+
+    pub(crate) fn commit_arc(&self) -> Arc<Commit> {
+        Arc::clone(&self.0.commit)
     }
 
     /// The id of the commit.
@@ -95,38 +53,63 @@ impl Snapshot {
         &self.0.commit
     }
 
-    /// What `key` points to here.
-    pub fn get(&self, key: &Key) -> Option<&Content> {
-        self.0.state.contents.get(key).map(AsRef::as_ref)
+    /// The state after `operations`, which are not committed: a working state on top of this
+    /// commit. Fails as a commit of them would.
+    pub fn with(&self, operations: &[Operation]) -> Result<Self> {
+        let state = self.0.state.apply(operations, &BTreeMap::new())?;
+        Ok(Self::new(Arc::clone(&self.0.commit), state))
     }
 
-    /// All keys and what they point to, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Content)> {
-        self.0
-            .state
-            .contents
-            .iter()
-            .map(|(key, content)| (key.as_ref(), content.as_ref()))
+    /// What `key` points to here; `Corrupt` when the stored state cannot be read.
+    pub fn get(&self, key: &Key) -> Result<Option<Content>> {
+        self.0.state.get(key)
+    }
+
+    /// Whether `key` points to anything.
+    pub fn contains(&self, key: &Key) -> Result<bool> {
+        self.0.state.contains(key)
+    }
+
+    /// All keys and what they point to, in the order of the keys; a namespace that has a key of
+    /// its own comes before what is in it.
+    pub fn entries(&self) -> Result<Vec<(Key, Content)>> {
+        self.0.state.entries()
+    }
+
+    /// The keys of one namespace and what they point to, the namespace's own key included. Does
+    /// not read the others.
+    pub fn entries_in(&self, namespace: &str) -> Result<Vec<(Key, Content)>> {
+        self.0.state.entries_in(namespace)
+    }
+
+    /// The namespaces, in order: those with a key of their own, and those that hold something.
+    pub fn namespaces(&self) -> Result<Vec<String>> {
+        self.0.state.namespaces()
+    }
+
+    /// The keys that `other` has differently, in their order.
+    pub fn diff(&self, other: &Self) -> Result<Vec<KeyDiff>> {
+        self.0.state.diff(&other.0.state)
     }
 
     /// The number of keys.
     pub fn len(&self) -> usize {
-        self.0.state.contents.len()
+        self.0.state.len()
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.0.state.contents.is_empty()
+        self.len() == 0
     }
 
     /// The log position up to which `ingester` has committed, as of the newest commit along the
     /// first parents that says so.
     pub fn watermark(&self, ingester: &str) -> Option<u64> {
-        self.0.state.watermarks.get(ingester).copied()
+        self.watermarks().get(ingester).copied()
     }
 
     /// The watermark of every ingester that ever committed to this history.
     pub fn watermarks(&self) -> &BTreeMap<String, u64> {
-        &self.0.state.watermarks
+        self.0.state.watermarks()
     }
 }

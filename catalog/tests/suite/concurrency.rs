@@ -130,7 +130,7 @@ async fn one_entry_publishes_a_whole_group() {
 
 async fn entries(catalog: &Catalog, branch: &str) -> usize {
     use futures::TryStreamExt;
-    let folder = object_store::path::Path::from(format!("_catalog/refs/branches/{branch}"));
+    let folder = object_store::path::Path::from(format!("_catalog/refs/{branch}"));
     let store = catalog.store().object_store();
     store
         .list(Some(&folder))

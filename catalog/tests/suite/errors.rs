@@ -4,12 +4,12 @@ use catalog::{Catalog, ErrorKind, S3Config, Store, StoreConfig};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use crate::{commit, delete, head_id, memory, meta, put};
+use crate::{commit, delete, head_id, memory, merge, meta, put};
 
 #[tokio::test]
 async fn an_unknown_branch_lists_the_branches() {
     let catalog = memory().await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     for spec in ["dve", "dve@2026-01-01"] {
         let error = catalog.resolve(spec).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -20,7 +20,11 @@ async fn an_unknown_branch_lists_the_branches() {
 
 #[tokio::test]
 async fn main_cannot_be_deleted() {
-    let error = memory().await.delete_branch("main").await.unwrap_err();
+    let error = memory()
+        .await
+        .delete_branch("main", "ada")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
@@ -32,7 +36,10 @@ async fn bad_branch_names_are_refused() {
     for name in [
         "", ".a", "/a", "-a", "a..b", "a//b", "a/", "a b", "a@b", "ä", "a=b", &long, &hash,
     ] {
-        let error = catalog.create_branch(name, "main").await.unwrap_err();
+        let error = catalog
+            .create_branch(name, "main", "ada")
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
         assert!(error.hint().is_some());
     }
@@ -47,7 +54,7 @@ async fn bad_branch_names_are_refused() {
         "v1.0-rc_2",
         &longest,
     ] {
-        catalog.create_branch(name, "main").await.unwrap();
+        catalog.create_branch(name, "main", "ada").await.unwrap();
     }
     assert_eq!(catalog.branches().await.unwrap().len(), 9);
 }
@@ -111,7 +118,7 @@ async fn unrelated_histories_do_not_merge() {
         .put(&commit_path(id.parse().unwrap()), foreign.into())
         .await
         .unwrap();
-    let error = catalog.merge(&id, "main", "ada", None).await.unwrap_err();
+    let error = merge(&catalog, &id, "main").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(head_id(&catalog, "main").await, head.id());
 }

@@ -28,9 +28,9 @@ async fn a_deleted_branch_is_gone_for_others_and_can_be_made_again() {
     let store = Store::memory();
     let ours = Catalog::open(store.clone()).await.unwrap();
     let theirs = Catalog::open(store).await.unwrap();
-    ours.create_branch("team/x", "main").await.unwrap();
+    ours.create_branch("team/x", "main", "ada").await.unwrap();
     commit(&theirs, "team/x", vec![put("a", 1)]).await;
-    ours.delete_branch("team/x").await.unwrap();
+    ours.delete_branch("team/x", "ada").await.unwrap();
     let error = theirs.head("team/x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let base = head_id(&theirs, "main").await;
@@ -40,13 +40,8 @@ async fn a_deleted_branch_is_gone_for_others_and_can_be_made_again() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(
-        theirs
-            .create_branch("team/x", "main")
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    theirs.create_branch("team/x", "main", "ada").await.unwrap();
+    assert!(theirs.head("team/x").await.unwrap().is_empty());
     let names: Vec<_> = ours
         .branches()
         .await
@@ -89,7 +84,7 @@ async fn the_past_is_reached_by_hash_and_by_time() {
 #[tokio::test]
 async fn a_branch_does_not_show_commits_of_another() {
     let catalog = memory().await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     let dev = commit(&catalog, "dev", vec![put("a", 1)]).await;
     let error = catalog
         .resolve(&format!("main@{}", dev.id()))

@@ -11,7 +11,8 @@ mod s3;
 mod stores;
 
 use catalog::{
-    Catalog, CommitId, CommitMeta, Content, Key, Operation, Snapshot, Store, StoreConfig,
+    Catalog, CommitId, CommitMeta, Content, Key, KeysOnly, MergeOptions, MergeReport, Operation,
+    Result, Snapshot, Store, StoreConfig,
 };
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ fn key(name: &str) -> Key {
 fn view(sql: impl ToString) -> Content {
     Content::View {
         uuid: Uuid::nil(),
-        sql: sql.to_string(),
+        metadata_location: sql.to_string(),
     }
 }
 
@@ -42,8 +43,10 @@ fn meta(message: impl ToString) -> CommitMeta {
 }
 
 fn sql(snapshot: &Snapshot, name: &str) -> Option<String> {
-    match snapshot.get(&key(name))? {
-        Content::View { sql, .. } => Some(sql.clone()),
+    match snapshot.get(&key(name)).unwrap()? {
+        Content::View {
+            metadata_location, ..
+        } => Some(metadata_location),
         _ => None,
     }
 }
@@ -74,4 +77,14 @@ async fn commit(catalog: &Catalog, branch: &str, operations: Vec<Operation>) -> 
 
 async fn head_id(catalog: &Catalog, branch: &str) -> CommitId {
     catalog.head(branch).await.unwrap().id()
+}
+
+/// Merges by key; `Conflict` where that cannot be.
+async fn merge(catalog: &Catalog, source: &str, target: &str) -> Result<MergeReport> {
+    let options = MergeOptions {
+        author: "ada".into(),
+        ..MergeOptions::default()
+    };
+    let report = catalog.merge(source, target, &options, &KeysOnly).await?;
+    report.into_result()
 }

@@ -1,20 +1,21 @@
 //! Merges: what is taken, what is refused, and what stays as it was.
 
-use catalog::{ErrorKind, MergeOutcome};
+use catalog::{ErrorKind, KeysOnly, MergeOptions, MergeOutcome};
 
-use crate::{commit, delete, head_id, memory, put, sql};
+use crate::{commit, delete, head_id, memory, merge, put, sql};
 
 #[tokio::test]
 async fn a_target_without_own_commits_fast_forwards() {
     let catalog = memory().await;
     commit(&catalog, "main", vec![put("a", 1)]).await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     let dev = commit(&catalog, "dev", vec![put("a", 2)]).await;
-    let outcome = catalog.merge("dev", "main", "ada", None).await.unwrap();
-    assert!(matches!(outcome, MergeOutcome::FastForward(s) if s.id() == dev.id()));
+    let outcome = merge(&catalog, "dev", "main").await.unwrap();
+    assert_eq!(outcome.outcome, MergeOutcome::FastForward);
+    assert_eq!(outcome.commit, Some(dev.id()));
     assert_eq!(head_id(&catalog, "main").await, dev.id());
-    let again = catalog.merge("dev", "main", "ada", None).await.unwrap();
-    assert!(matches!(again, MergeOutcome::AlreadyUpToDate));
+    let again = merge(&catalog, "dev", "main").await.unwrap();
+    assert_eq!(again.outcome, MergeOutcome::AlreadyUpToDate);
 }
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn each_side_keeps_its_own_changes() {
         vec![put("a", 1), put("b", 1), put("c", 1), put("d", 1)],
     )
     .await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     let dev = commit(
         &catalog,
         "dev",
@@ -39,13 +40,17 @@ async fn each_side_keeps_its_own_changes() {
         vec![put("c", 3), put("f", 3), put("d", 9)],
     )
     .await;
-    let outcome = catalog
-        .merge("dev", "main", "ada", Some("ship it"))
+    let options = MergeOptions {
+        author: "ada".into(),
+        message: Some("ship it".into()),
+        ..MergeOptions::default()
+    };
+    let report = catalog
+        .merge("dev", "main", &options, &KeysOnly)
         .await
         .unwrap();
-    let MergeOutcome::Merged(merged) = outcome else {
-        panic!("{outcome:?}");
-    };
+    assert_eq!(report.outcome, MergeOutcome::Merged);
+    let merged = catalog.snapshot(report.commit.unwrap()).await.unwrap();
     let state: Vec<_> = ["a", "b", "c", "d", "e", "f"]
         .map(|k| sql(&merged, k))
         .into();
@@ -61,8 +66,9 @@ async fn each_side_keeps_its_own_changes() {
         ("ada", "ship it")
     );
     assert_eq!(head_id(&catalog, "dev").await, dev.id(), "the source stays");
-    let back = catalog.merge("main", "dev", "ada", None).await.unwrap();
-    assert!(matches!(back, MergeOutcome::FastForward(s) if s.id() == merged.id()));
+    let back = merge(&catalog, "main", "dev").await.unwrap();
+    assert_eq!(back.outcome, MergeOutcome::FastForward);
+    assert_eq!(back.commit, Some(merged.id()));
 }
 
 #[tokio::test]
@@ -74,7 +80,7 @@ async fn conflicts_name_the_keys_and_change_nothing() {
         vec![put("a", 1), put("b", 1), put("c", 1)],
     )
     .await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     commit(
         &catalog,
         "dev",
@@ -87,7 +93,7 @@ async fn conflicts_name_the_keys_and_change_nothing() {
         vec![put("a", 3), delete("b"), put("n", 3)],
     )
     .await;
-    let error = catalog.merge("dev", "main", "ada", None).await.unwrap_err();
+    let error = merge(&catalog, "dev", "main").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(
         error.message(),
@@ -103,14 +109,13 @@ async fn conflicts_name_the_keys_and_change_nothing() {
 async fn merging_again_starts_at_the_last_merge() {
     let catalog = memory().await;
     commit(&catalog, "main", vec![put("a", 1)]).await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     for round in 0..40 {
         commit(&catalog, "dev", vec![put("a", round)]).await;
         commit(&catalog, "main", vec![put("b", round)]).await;
-        let outcome = catalog.merge("dev", "main", "ada", None).await.unwrap();
-        let MergeOutcome::Merged(merged) = outcome else {
-            panic!("{outcome:?}");
-        };
+        let report = merge(&catalog, "dev", "main").await.unwrap();
+        assert_eq!(report.outcome, MergeOutcome::Merged);
+        let merged = catalog.snapshot(report.commit.unwrap()).await.unwrap();
         assert_eq!(sql(&merged, "a"), Some(round.to_string()));
     }
 }
@@ -118,11 +123,11 @@ async fn merging_again_starts_at_the_last_merge() {
 #[tokio::test]
 async fn a_commit_can_be_merged_by_its_hash() {
     let catalog = memory().await;
-    catalog.create_branch("dev", "main").await.unwrap();
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
     let first = commit(&catalog, "dev", vec![put("a", 1)]).await;
     commit(&catalog, "dev", vec![put("a", 2)]).await;
     let spec = format!("dev@{}", first.id().short());
-    catalog.merge(&spec, "main", "ada", None).await.unwrap();
+    merge(&catalog, &spec, "main").await.unwrap();
     assert_eq!(
         sql(&catalog.head("main").await.unwrap(), "a"),
         Some("1".into())
@@ -136,12 +141,12 @@ async fn merges_and_commits_of_two_catalogs_do_not_lose_each_other() {
     let theirs = catalog::Catalog::open(store).await.unwrap();
     for round in 0..20 {
         let branch = format!("dev{round}");
-        ours.create_branch(&branch, "main").await.unwrap();
+        ours.create_branch(&branch, "main", "ada").await.unwrap();
         let dev = format!("d{round}");
         commit(&ours, &branch, vec![put(&dev, round)]).await;
         let name = format!("m{round}");
         let (merged, _) = tokio::join!(
-            ours.merge(&branch, "main", "ada", None),
+            merge(&ours, &branch, "main"),
             commit(&theirs, "main", vec![put(&name, round)])
         );
         merged.unwrap();

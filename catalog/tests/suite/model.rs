@@ -30,10 +30,7 @@ pub(crate) enum Expected {
 }
 
 pub(crate) fn state_of(snapshot: &Snapshot) -> State {
-    snapshot
-        .iter()
-        .map(|(k, c)| (k.clone(), c.clone()))
-        .collect()
+    snapshot.entries().unwrap().into_iter().collect()
 }
 
 impl Model {

@@ -9,7 +9,7 @@ use futures::future::{join_all, try_join_all};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
-use crate::{commit, put, sql};
+use crate::{commit, merge, put, sql};
 
 struct Ceph {
     folder: tempfile::TempDir,
@@ -117,12 +117,9 @@ async fn four_catalogs_commit_at_once(config: &StoreConfig) {
         .await
         .unwrap();
     assert_eq!(found.id(), middle);
-    cold.create_branch("team/x", "main").await.unwrap();
+    cold.create_branch("team/x", "main", "ada").await.unwrap();
     commit(&cold, "team/x", vec![put("t0", "x")]).await;
-    catalogs[0]
-        .merge("team/x", "main", "ada", None)
-        .await
-        .unwrap();
+    merge(&catalogs[0], "team/x", "main").await.unwrap();
     let names: Vec<_> = cold
         .branches()
         .await

@@ -126,9 +126,9 @@ async fn what_a_crash_leaves_staged_is_never_listed() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = folder(dir.path()).await;
     commit(&catalog, "main", vec![put("a", 1)]).await;
-    let refs = dir.path().join("_catalog/refs/branches");
-    std::fs::write(refs.join("main/staged#17"), "half").unwrap();
-    std::fs::write(refs.join("staged#4"), "half").unwrap();
+    let refs = dir.path().join("_catalog/refs");
+    std::fs::write(refs.join("staged#17"), "half").unwrap();
+    std::fs::write(refs.join("main/staged#4"), "half").unwrap();
     let names = names(&*catalog.store().object_store()).await;
     assert!(names.iter().all(|name| !name.contains('#')), "{names:?}");
     let cold = folder(dir.path()).await;

@@ -19,7 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use catalog::{Key, Result};
-use lake::{PartitionField, TableSpec};
+use lake::TableSpec;
 
 use crate::config::IngestConfig;
 use crate::wal::Message;
@@ -228,9 +228,8 @@ fn spec(stream: &Stream, first: &[(String, Kind)]) -> TableSpec {
     let time = stream.time().to_owned();
     TableSpec {
         schema: nullable(&stream.all_columns(first)),
-        partition: vec![PartitionField::day(time.clone())],
+        partition_day: Some(time.clone()),
         sort: device.iter().cloned().chain([time]).collect(),
         bloom: device,
-        ..TableSpec::default()
     }
 }

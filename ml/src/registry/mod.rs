@@ -40,12 +40,12 @@ pub struct ModelInfo {
 /// The models at `reference`, in the order of their keys.
 pub async fn models(lake: &Lake, reference: &str) -> Result<Vec<ModelInfo>> {
     let snapshot = lake.catalog().resolve(reference).await?;
-    let found: Vec<(Key, String)> = snapshot
-        .iter()
+    let entries = snapshot.entries()?.into_iter();
+    let found: Vec<(Key, String)> = entries
         .filter_map(|(key, content)| match content {
             Content::Model {
                 manifest_location, ..
-            } => Some((key.clone(), manifest_location.clone())),
+            } => Some((key, manifest_location)),
             _ => None,
         })
         .collect();
@@ -108,7 +108,7 @@ impl Change for PutModel {
 
 /// Refuses a key that something other than a model has.
 pub(crate) fn check_key(head: &Snapshot, key: &Key) -> Result<()> {
-    match head.get(key) {
+    match head.get(key)? {
         None | Some(Content::Model { .. }) => Ok(()),
         Some(other) => Err(Error::already_exists(format!(
             "{key} is a {}, so no model can be put there",
@@ -155,7 +155,7 @@ impl LoadedModel {
 pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc<LoadedModel>> {
     let key: Key = name.parse()?;
     let snapshot = lake.catalog().resolve(reference).await?;
-    let location = match snapshot.get(&key) {
+    let location = match snapshot.get(&key)? {
         Some(Content::Model {
             manifest_location, ..
         }) => manifest_location,
@@ -165,12 +165,12 @@ pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc
                 other.type_name()
             )));
         }
-        None => return Err(no_such_model(&key, reference, &snapshot)),
+        None => return Err(no_such_model(&key, reference, &snapshot)?),
     };
-    if let Some(model) = cache::get(location) {
+    if let Some(model) = cache::get(&location) {
         return Ok(model);
     }
-    let manifest = read_manifest(lake, location).await?;
+    let manifest = read_manifest(lake, &location).await?;
     let booster = read_booster(lake, &manifest.artifact)
         .await
         .map_err(|e| e.context(format!("model {key}")))?;
@@ -178,22 +178,22 @@ pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc
         manifest,
         booster: Mutex::new(booster),
     });
-    cache::put(location, &model);
+    cache::put(&location, &model);
     Ok(model)
 }
 
-fn no_such_model(key: &Key, reference: &str, snapshot: &Snapshot) -> Error {
-    let there: Vec<String> = snapshot
+fn no_such_model(key: &Key, reference: &str, snapshot: &Snapshot) -> Result<Error> {
+    let entries = snapshot.entries()?;
+    let there: Vec<String> = entries
         .iter()
         .filter(|(_, content)| matches!(content, Content::Model { .. }))
         .map(|(key, _)| key.to_string())
         .collect();
     let error = Error::not_found(format!("there is no model {key} at '{reference}'"));
-    if there.is_empty() {
-        error.with_hint("there is none at all; `pumphouse train SPEC.toml` trains one")
-    } else {
-        error.with_hint(format!("the models there are {}", there.join(", ")))
-    }
+    Ok(match there.is_empty() {
+        true => error.with_hint("there is none at all; `pumphouse train SPEC.toml` trains one"),
+        false => error.with_hint(format!("the models there are {}", there.join(", "))),
+    })
 }
 
 /// What every manifest begins with, whatever its layout.

@@ -1,6 +1,6 @@
 //! Models live in the catalog: branches hold them apart, merges promote them,
 //! and the same commit gives the same bytes.
-use catalog::ErrorKind;
+use catalog::{ErrorKind, KeysOnly, MergeOptions};
 
 use crate::fixture::{Fixture, spec, telemetry};
 
@@ -32,8 +32,10 @@ async fn a_model_is_on_main_only_after_the_merge() {
     // Main moves on meanwhile; the merge takes the model all the same.
     fixture.append("main", telemetry(600, 610)).await;
     lake.catalog()
-        .merge("exp", "main", "test", None)
+        .merge("exp", "main", &MergeOptions::default(), &KeysOnly)
         .await
+        .unwrap()
+        .into_result()
         .unwrap();
     assert_eq!(fixture.models("main").await, ["ml.pump"]);
     let (_, rows) = ml::predict(lake, engine, "ml.pump", "main", SQL)

@@ -28,9 +28,8 @@ pub(crate) async fn schemas(engine: &Engine, command: CommandGetDbSchemas) -> Re
     let refs = refs(engine, command.catalog.as_deref()).await?;
     let mut builder = command.into_builder();
     for (name, snapshot) in &refs {
-        let mut namespaces: Vec<&str> = table_keys(snapshot)
-            .map(|key| key.namespace.as_str())
-            .collect();
+        let keys = table_keys(snapshot)?.into_iter();
+        let mut namespaces: Vec<String> = keys.map(|key| key.namespace).collect();
         namespaces.dedup();
         for namespace in namespaces {
             builder.append(name, namespace);
@@ -46,7 +45,7 @@ pub(crate) async fn tables(engine: &Engine, command: CommandGetTables) -> Result
     let with_schema = command.include_schema;
     let mut builder = command.into_builder();
     for (name, snapshot) in &refs {
-        for key in table_keys(snapshot) {
+        for key in &table_keys(snapshot)? {
             if !wanted.has(key)? {
                 continue;
             }

@@ -1,0 +1,80 @@
+//! Writers that slept while entries were collected.
+
+use chrono::Utc;
+
+use super::*;
+use crate::model::CommitId;
+
+fn to(name: &str) -> Move {
+    Move {
+        kind: RefKind::Branch,
+        commit: Some(CommitId::of(name.as_bytes())),
+        protected: false,
+        time: Utc::now(),
+        author: "ada".into(),
+        action: name.into(),
+    }
+}
+
+/// Publishes `count` entries after what is there.
+async fn publish(refs: &Refs, count: usize) {
+    for i in 0..count {
+        let latest = refs.latest("main").await.unwrap();
+        let change = to(&i.to_string());
+        assert!(refs.publish("main", latest.as_ref(), change).await.unwrap());
+    }
+}
+
+async fn collect(store: &Store, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        let path = entry_path("main", number);
+        store.object_store().delete(&path).await.unwrap();
+    }
+}
+
+/// A catalog whose process saw entry 3 as the newest and then slept for an hour.
+async fn asleep() -> (Store, Refs, Position) {
+    let store = Store::memory();
+    let refs = Refs::new(store.clone());
+    publish(&refs, 3).await;
+    let seen = Seen::long_ago();
+    let known = refs.known("main").unwrap();
+    let known = Position { seen, ..known };
+    refs.lock().insert("main".into(), known.clone());
+    (store, refs, known)
+}
+
+#[tokio::test]
+async fn a_reader_that_slept_finds_the_newest_entry_beyond_collected_ones() {
+    let (store, refs, _) = asleep().await;
+    publish(&Refs::new(store.clone()), 5).await;
+    collect(&store, 1..=6).await;
+    assert_eq!(refs.latest("main").await.unwrap().unwrap().number, 8);
+}
+
+#[tokio::test]
+async fn a_writer_that_slept_does_not_write_a_collected_number_again() {
+    let (store, refs, known) = asleep().await;
+    let others = Refs::new(store.clone());
+    publish(&others, 5).await;
+    collect(&store, 1..=6).await;
+    let won = refs.publish("main", Some(&known), to("late")).await;
+    assert!(
+        !won.unwrap(),
+        "entry 4 was collected, so this race was lost"
+    );
+    assert_eq!(
+        others.read("main", 4).await.unwrap(),
+        None,
+        "it is taken back"
+    );
+    assert_eq!(refs.latest("main").await.unwrap().unwrap().number, 8);
+}
+
+#[tokio::test]
+async fn a_writer_that_slept_alone_has_won() {
+    let (_, refs, known) = asleep().await;
+    let won = refs.publish("main", Some(&known), to("late")).await;
+    assert!(won.unwrap());
+    assert_eq!(refs.latest("main").await.unwrap().unwrap().number, 4);
+}
