@@ -1,11 +1,15 @@
 //! A table at one catalog snapshot, and the files a scan of it reads.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use catalog::{Content, Error, Key, Result, Snapshot, Store};
-use iceberg::spec::{DataFile, ManifestEntry, ManifestFile, TableMetadata, TableMetadataRef};
+use iceberg::spec::{
+    DEFAULT_SCHEMA_NAME_MAPPING, DataFile, ManifestEntry, ManifestFile, NameMapping, TableMetadata,
+    TableMetadataRef,
+};
 use object_store::path::Path;
 use uuid::Uuid;
 
@@ -103,6 +107,40 @@ impl Table {
     /// timestamps are microseconds, with zone "+00:00" where they have one.
     pub fn arrow_schema(&self) -> SchemaRef {
         Arc::clone(&self.arrow_schema)
+    }
+
+    /// The column of field `id` in the current schema or, when it was dropped, in the
+    /// youngest schema that had it; in Arrow terms. `None` when there never was one.
+    ///
+    /// # Errors
+    /// `Unsupported` when a schema has no Arrow form.
+    pub fn former_column(&self, id: i32) -> Result<Option<Field>> {
+        let mut schemas: Vec<_> = self.metadata.schemas_iter().collect();
+        schemas.sort_by_key(|schema| {
+            let current = schema.schema_id() == self.metadata.current_schema_id();
+            std::cmp::Reverse((current, schema.schema_id()))
+        });
+        for schema in schemas {
+            let names = schema.as_struct().fields().iter();
+            let at = names.into_iter().position(|field| field.id == id);
+            if let Some(at) = at {
+                let arrow = schema::arrow_schema(schema)?;
+                return Ok(Some(arrow.field(at).clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Field ids of the columns of data files that carry none, by name: the table's name
+    /// mapping. Empty without one; a mapping that cannot be read counts as none.
+    pub fn name_mapping(&self) -> HashMap<String, i32> {
+        let mapping = self.metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING);
+        let mapping = mapping.and_then(|json| serde_json::from_str::<NameMapping>(json).ok());
+        let fields = mapping.iter().flat_map(|mapping| mapping.fields());
+        let named = fields.filter_map(|field| Some((field.field_id()?, field.names())));
+        named
+            .flat_map(|(id, names)| names.iter().map(move |name| (name.clone(), id)))
+            .collect()
     }
 
     /// The live data files of the current Iceberg snapshot, oldest first. Manifests are

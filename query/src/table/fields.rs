@@ -120,7 +120,11 @@ impl PhysicalExprAdapter for Adapter {
 }
 
 fn id(field: &Field) -> Option<i32> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
+    field
+        .metadata()
+        .get(PARQUET_FIELD_ID_META_KEY)?
+        .parse()
+        .ok()
 }
 
 fn plain(field: &Arc<Field>) -> Field {

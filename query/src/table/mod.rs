@@ -1,22 +1,22 @@
-//! A table of one catalog snapshot as DataFusion scans it: data files that may match,
-//! and hot rows on top.
+//! A table of one catalog snapshot as DataFusion scans it: data files that may match, less
+//! their deleted rows, and hot rows on top.
+mod barrier;
+mod equality;
+mod fields;
+mod files;
+mod positions;
+
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use async_trait::async_trait;
 use catalog::{Key, Store};
-use chrono::DateTime;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{DFSchema, Statistics};
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
+use datafusion::common::{ColumnStatistics, DFSchema, ScalarValue, Statistics};
 use datafusion::error::Result;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_optimizer::pruning::PruningPredicate;
@@ -25,39 +25,51 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use lake::ScanFile;
 use lake::hot::HotRows;
-use object_store::{ObjectMeta, ObjectStore};
 
+use self::barrier::NoLimitExec;
+use self::equality::{EqualityDeletes, has_equality_deletes};
+use self::fields::Fields;
+pub(crate) use self::fields::without_metadata;
+pub(crate) use self::files::store_url;
+use self::files::{FileScan, partitioned_file};
+use self::positions::{PositionDeletes, has_position_deletes};
 use crate::bounds::{Columns, FileBounds};
 use crate::error::into_datafusion;
 use crate::hot;
 
-/// The name the lake's object store has inside a DataFusion runtime.
-pub(crate) fn store_url() -> ObjectStoreUrl {
-    ObjectStoreUrl::parse("lake://store").expect("a constant URL parses")
-}
-
 /// A table pinned to one snapshot, with the rows that snapshot does not hold yet.
 pub(crate) struct LakeTable {
     table: lake::Table,
-    store: Arc<dyn ObjectStore>,
+    store: Store,
     hot: Option<HotRows>,
     schema: SchemaRef,
+    fields: Fields,
     columns: Columns,
+    positions: PositionDeletes,
+}
+
+/// A file that a scan must read, with what its manifest says about the columns asked for.
+pub(crate) type Candidate = (ScanFile, Arc<Statistics>);
+
+/// What a scan returns of each row.
+struct Request<'a> {
+    /// Indices of the table's columns.
+    projection: &'a [usize],
+    /// Whether the file's location follows them, as a column of that name.
+    file: Option<&'a FieldRef>,
+    limit: Option<usize>,
 }
 
 impl LakeTable {
     pub(crate) fn new(table: lake::Table, store: &Store, hot: Option<HotRows>) -> Self {
-        let with_ids = table.arrow_schema();
-        let ids = with_ids
-            .fields()
-            .iter()
-            .map(|field| field_id(field))
-            .collect();
-        let schema = without_metadata(&with_ids);
+        let fields = Fields::new(&table.arrow_schema()).with_mapping(table.name_mapping());
+        let schema = Arc::clone(&fields.schema);
         LakeTable {
-            store: store.object_store(),
+            store: store.clone(),
             hot: hot.filter(|rows| rows.batches.iter().any(|batch| batch.num_rows() > 0)),
-            columns: Columns::new(Arc::clone(&schema), ids),
+            columns: Columns::new(Arc::clone(&schema), fields.ids.clone()),
+            positions: PositionDeletes::default(),
+            fields,
             schema,
             table,
         }
@@ -73,11 +85,17 @@ impl LakeTable {
         state: &dyn Session,
         filters: &[Expr],
         wanted: &[usize],
-    ) -> Result<Vec<(ScanFile, Arc<Statistics>)>> {
+    ) -> Result<Vec<Candidate>> {
         let files = self.table.data_files().await.map_err(into_datafusion)?;
         let statistics: Vec<Arc<Statistics>> = files
             .iter()
-            .map(|file| Arc::new(self.columns.statistics(&file.file, wanted)))
+            .map(|file| {
+                let statistics = self.columns.statistics(&file.file, wanted);
+                Arc::new(match file.deletes.is_empty() {
+                    true => statistics,
+                    false => statistics.to_inexact(),
+                })
+            })
             .collect();
         let keep = self.prune(state, filters, &statistics)?;
         let kept = files.iter().cloned().zip(statistics).zip(keep);
@@ -111,41 +129,149 @@ impl LakeTable {
         }))
     }
 
-    /// A scan of `files`, spread over the session's target partitions by size.
-    fn parquet(
+    /// Scans of `files`, which together are all their rows that are not deleted: one per
+    /// way they must be read.
+    async fn scans(
         &self,
         state: &dyn Session,
-        files: Vec<(ScanFile, Arc<Statistics>)>,
-        args: &Args<'_>,
+        files: Vec<Candidate>,
+        wanted: &[usize],
+        request: &Request<'_>,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let mut ways: BTreeMap<(bool, bool), Vec<Candidate>> = BTreeMap::new();
+        for candidate in files {
+            let hides_nan = self.columns.may_hide_nan(&candidate.0.file, wanted);
+            let way = (has_equality_deletes(&candidate.0), hides_nan);
+            ways.entry(way).or_default().push(candidate);
+        }
+        // Several scans run side by side; on one partition rows must keep their order, so
+        // there all files are read in the way the most demanding one needs.
+        if state.config().target_partitions() == 1 && ways.len() > 1 {
+            let way = ways
+                .keys()
+                .fold((false, false), |all, one| (all.0 || one.0, all.1 || one.1));
+            let mut files: Vec<Candidate> = ways.into_values().flatten().collect();
+            files.sort_by_key(|(file, _)| file.sequence_number);
+            ways = BTreeMap::from([(way, files)]);
+        }
+        let mut scans = Vec::with_capacity(ways.len());
+        for ((equality, hides_nan), files) in ways {
+            scans.push(match equality {
+                true => {
+                    self.equality_scan(state, files, request, !hides_nan)
+                        .await?
+                }
+                false => self.plain_scan(state, files, request, !hides_nan).await?,
+            });
+        }
+        Ok(scans)
+    }
+
+    /// A scan of files without equality deletes.
+    async fn plain_scan(
+        &self,
+        state: &dyn Session,
+        files: Vec<Candidate>,
+        request: &Request<'_>,
         prune_inside: bool,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
-            ..TableParquetOptions::default()
+        let mut projection = request.projection.to_vec();
+        projection.extend(request.file.map(|_| self.fields.ids.len()));
+        let scan = FileScan {
+            fields: self.fields.clone(),
+            constants: request.file.cloned().into_iter().collect(),
+            files: Vec::new(),
+            projection: Some(projection),
+            limit: request.limit,
+            prune_inside,
         };
-        options.global.pruning &= prune_inside;
-        options.global.enable_page_index &= prune_inside;
-        let metadata = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let reader = CachedParquetFileReaderFactory::new(Arc::clone(&self.store), metadata);
-        let source = ParquetSource::new(Arc::clone(&self.schema))
-            .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(reader));
-        let statistics = files.iter().map(|(_, statistics)| statistics.as_ref());
-        let statistics = Statistics::try_merge_iter(statistics, &self.schema)?;
-        let partitions = state.config().target_partitions();
-        let config = FileScanConfigBuilder::new(store_url(), Arc::new(source))
-            .with_file_groups(groups(files, partitions))
-            .with_statistics(statistics)
-            .with_projection_indices(args.projection.cloned())?
-            .with_limit(args.limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        self.data_scan(state, scan, files, |_, file| request.constants(file))
+            .await
+    }
+
+    /// A scan of files that have equality deletes.
+    async fn equality_scan(
+        &self,
+        state: &dyn Session,
+        files: Vec<Candidate>,
+        request: &Request<'_>,
+        prune_inside: bool,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let data: Vec<ScanFile> = files.iter().map(|(file, _)| file.clone()).collect();
+        let deletes = EqualityDeletes::of(&self.table, &self.fields, &data)?;
+        let mut constants: Vec<FieldRef> = request.file.cloned().into_iter().collect();
+        let mut projection = request.projection.to_vec();
+        projection.extend(request.file.map(|_| deletes.fields.ids.len()));
+        let columns = projection.len();
+        let mut keys = deletes.key_columns();
+        keys.retain(|key| !projection.contains(key));
+        projection.extend(keys);
+        let first = deletes.fields.ids.len() + constants.len();
+        constants.extend(EqualityDeletes::constants());
+        projection.extend(first..deletes.fields.ids.len() + constants.len());
+        let scan = FileScan {
+            fields: deletes.fields.clone(),
+            constants,
+            files: Vec::new(),
+            projection: Some(projection),
+            limit: None,
+            prune_inside,
+        };
+        let values = |index, file: &ScanFile| {
+            let mut values = request.constants(file);
+            values.extend(deletes.values(index, file));
+            values
+        };
+        let rows = self.data_scan(state, scan, files, values).await?;
+        deletes.apply(state, &self.store.object_store(), rows, columns)
+    }
+
+    /// `scan` of `files` with the `constants` of each, without the rows that position
+    /// deletes name.
+    async fn data_scan(
+        &self,
+        state: &dyn Session,
+        mut scan: FileScan,
+        files: Vec<Candidate>,
+        constants: impl Fn(usize, &ScanFile) -> Vec<ScalarValue>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let width = scan.fields.ids.len();
+        let mut data = Vec::with_capacity(files.len());
+        for (index, (file, mut statistics)) in files.into_iter().enumerate() {
+            if statistics.column_statistics.len() < width {
+                let columns = &mut Arc::make_mut(&mut statistics).column_statistics;
+                columns.resize_with(width, ColumnStatistics::new_unknown);
+            }
+            let size = file.file.file_size_in_bytes();
+            let values = constants(index, &file);
+            let path = file.path.clone();
+            scan.files
+                .push(partitioned_file(path, size, values, Some(statistics)));
+            data.push(file);
+        }
+        let positions = data.iter().any(has_position_deletes);
+        if positions {
+            self.positions
+                .apply(state, &self.store, &data, &mut scan.files)
+                .await?;
+            scan.limit = None;
+        }
+        let plan = scan.plan(state, &self.store.object_store())?;
+        Ok(match positions {
+            true => Arc::new(NoLimitExec::new(plan)),
+            false => plan,
+        })
     }
 }
 
-struct Args<'a> {
-    projection: Option<&'a Vec<usize>>,
-    limit: Option<usize>,
+impl Request<'_> {
+    fn constants(&self, file: &ScanFile) -> Vec<ScalarValue> {
+        let location = |_| {
+            let location = ScalarValue::from(file.path.as_ref());
+            ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(location))
+        };
+        self.file.map(location).into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -169,33 +295,21 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let args = Args { projection, limit };
-        let wanted = self.wanted(projection, filters);
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = projection.unwrap_or(&all);
+        let wanted = self.wanted(columns, filters);
         let files = self.files(state, filters, &wanted).await?;
-        let may_hide_nan = |file: &ScanFile| self.columns.may_hide_nan(&file.file, &wanted);
-        // Two scans run side by side; on one partition rows must keep their order, so there
-        // a single NaN keeps every file from being pruned inside.
-        let together = state.config().target_partitions() == 1
-            && files.iter().any(|(file, _)| may_hide_nan(file));
-        let (with_nan, plain): (Vec<_>, Vec<_>) = files
-            .into_iter()
-            .partition(|(file, _)| together || may_hide_nan(file));
-        let mut parts = Vec::new();
-        if !plain.is_empty() {
-            parts.push(self.parquet(state, plain, &args, true)?);
-        }
-        if !with_nan.is_empty() {
-            parts.push(self.parquet(state, with_nan, &args, false)?);
-        }
+        let request = Request {
+            projection: columns,
+            file: None,
+            limit,
+        };
+        let mut parts = self.scans(state, files, &wanted, &request).await?;
         if let Some(rows) = &self.hot {
             let partitions = state.config().target_partitions();
             parts.push(hot::scan(rows, &self.schema, projection, partitions)?);
         }
-        match parts.len() {
-            0 => Ok(Arc::new(EmptyExec::new(self.projected(projection)?))),
-            1 => Ok(parts.remove(0)),
-            _ => UnionExec::try_new(parts),
-        }
+        together(parts, || Ok(Arc::new(self.schema.project(columns)?)))
     }
 
     fn supports_filters_pushdown(
@@ -208,11 +322,8 @@ impl TableProvider for LakeTable {
 
 impl LakeTable {
     /// The columns a query reads or filters on.
-    fn wanted(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Vec<usize> {
-        let Some(projection) = projection else {
-            return (0..self.schema.fields().len()).collect();
-        };
-        let mut wanted = projection.clone();
+    fn wanted(&self, projection: &[usize], filters: &[Expr]) -> Vec<usize> {
+        let mut wanted = projection.to_vec();
         for filter in filters {
             for column in filter.column_refs() {
                 wanted.extend(self.schema.index_of(column.name()).ok());
@@ -221,13 +332,6 @@ impl LakeTable {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
-    }
-
-    fn projected(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
-        match projection {
-            Some(indices) => Ok(Arc::new(self.schema.project(indices)?)),
-            None => Ok(Arc::clone(&self.schema)),
-        }
     }
 }
 
@@ -240,48 +344,14 @@ impl fmt::Debug for LakeTable {
     }
 }
 
-/// `files` in at most `partitions` groups of about the same size, newest file first.
-fn groups(files: Vec<(ScanFile, Arc<Statistics>)>, partitions: usize) -> Vec<FileGroup> {
-    let mut groups: Vec<(u64, Vec<PartitionedFile>)> =
-        vec![(0, Vec::new()); partitions.clamp(1, files.len().max(1))];
-    for (file, statistics) in files.into_iter().rev() {
-        let size = file.file.file_size_in_bytes();
-        if let Some(group) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-            group.0 += size;
-            group.1.push(partitioned_file(file, size, statistics));
-        }
+/// All rows of `parts`; of none, an empty result of that schema.
+fn together(
+    mut parts: Vec<Arc<dyn ExecutionPlan>>,
+    schema: impl FnOnce() -> Result<SchemaRef>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    match parts.len() {
+        0 => Ok(Arc::new(EmptyExec::new(schema()?))),
+        1 => Ok(parts.remove(0)),
+        _ => UnionExec::try_new(parts),
     }
-    groups
-        .into_iter()
-        .map(|(_, files)| FileGroup::new(files))
-        .collect()
-}
-
-fn partitioned_file(file: ScanFile, size: u64, statistics: Arc<Statistics>) -> PartitionedFile {
-    // `PartitionedFile::new` would percent-encode the path; data files are immutable, so
-    // one constant time keeps cached footers valid.
-    let meta = ObjectMeta {
-        location: file.path,
-        last_modified: DateTime::UNIX_EPOCH,
-        size,
-        e_tag: None,
-        version: None,
-    };
-    PartitionedFile::new_from_meta(meta).with_statistics(statistics)
-}
-
-fn field_id(field: &Field) -> Option<i32> {
-    let id = field
-        .metadata()
-        .get(parquet::arrow::PARQUET_FIELD_ID_META_KEY)?;
-    id.parse().ok()
-}
-
-/// Field ids are the storage's business; queries and clients see plain columns.
-pub(crate) fn without_metadata(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter();
-    let fields: Vec<Field> = fields
-        .map(|field| field.as_ref().clone().with_metadata(Default::default()))
-        .collect();
-    Arc::new(Schema::new(fields))
 }

@@ -28,6 +28,11 @@ use crate::error::into_datafusion;
 /// Delete files and footers read at once.
 const PARALLEL_READS: usize = 16;
 
+/// Whether a scan of `file` must apply position deletes.
+pub(super) fn has_position_deletes(file: &ScanFile) -> bool {
+    file.deletes.iter().any(|delete| delete.is_positional())
+}
+
 /// The position deletes of one table in one statement: each delete file is read once,
 /// however many data files and scans it is about.
 #[derive(Default)]
@@ -52,20 +57,31 @@ impl PositionDeletes {
         files: &[ScanFile],
         scan: &mut [PartitionedFile],
     ) -> Result<()> {
-        let pairs = files.iter().zip(scan.iter_mut());
-        let deleting = pairs.filter(|(file, _)| file.deletes.iter().any(|d| d.is_positional()));
-        futures::stream::iter(deleting)
-            .map(|(file, scan)| async move {
-                let rows = self.rows(state, store, file).await?;
-                if !rows.is_empty() {
-                    let groups = row_groups(state, store, scan.clone()).await?;
-                    scan.extensions = Some(Arc::new(access_plan(&rows, &groups)));
-                }
-                Ok(())
-            })
+        let mut applying = Vec::new();
+        for (file, scan) in files.iter().zip(scan) {
+            if has_position_deletes(file) {
+                applying.push(self.apply_to(state, store, file, scan));
+            }
+        }
+        futures::stream::iter(applying)
             .buffer_unordered(PARALLEL_READS)
             .try_collect()
             .await
+    }
+
+    async fn apply_to(
+        &self,
+        state: &dyn Session,
+        store: &Store,
+        file: &ScanFile,
+        scan: &mut PartitionedFile,
+    ) -> Result<()> {
+        let rows = self.rows(state, store, file).await?;
+        if !rows.is_empty() {
+            let groups = row_groups(state, store, scan.clone()).await?;
+            scan.extensions = Some(Arc::new(access_plan(&rows, &groups)));
+        }
+        Ok(())
     }
 
     /// The deleted rows of `file`, ascending.
@@ -107,7 +123,7 @@ async fn read(state: &dyn Session, store: &Store, delete: &DeleteFile) -> Result
     };
     let plan = scan.plan(state, &store.object_store())?;
     let mut batches = execute_stream(plan, state.task_ctx())?;
-    let memory = MemoryConsumer::new("position deletes").register(state.runtime_env().memory_pool());
+    let memory = MemoryConsumer::new("position deletes").register(&state.runtime_env().memory_pool);
     let mut rows = HashMap::new();
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -165,18 +181,16 @@ fn gather(
 }
 
 /// How many rows each row group of `file` has.
-async fn row_groups(
-    state: &dyn Session,
-    store: &Store,
-    file: PartitionedFile,
-) -> Result<Vec<u64>> {
+async fn row_groups(state: &dyn Session, store: &Store, file: PartitionedFile) -> Result<Vec<u64>> {
     let metrics = ExecutionPlanMetricsSet::new();
     let factory = reader_factory(state, &store.object_store());
     let mut reader = factory.create_reader(0, file, None, &metrics)?;
     let footer = reader.get_metadata(None).await;
     let footer = footer.map_err(DataFusionError::from)?;
     let groups = footer.row_groups().iter();
-    Ok(groups.map(|group| group.num_rows().unsigned_abs()).collect())
+    Ok(groups
+        .map(|group| group.num_rows().unsigned_abs())
+        .collect())
 }
 
 /// The rows of a file of these row groups without `deleted`, which ascend.
