@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use catalog::{CommitMeta, Error, ErrorKind, Key, Result};
-use lake::{Lake, Table, TableSpec};
+use lake::{Lake, PartitionField, Table, TableSpec};
 
 use crate::backoff::Backoff;
 use crate::decode::{self, Need};
@@ -43,9 +43,10 @@ impl Tables {
         let schema = decode::dead_letter_schema();
         let spec = TableSpec {
             schema: Arc::clone(&schema),
-            partition_day: Some(decode::RECEIVED_AT.into()),
+            partition: vec![PartitionField::day(decode::RECEIVED_AT)],
             sort: vec![decode::RECEIVED_AT.into()],
             bloom: Vec::new(),
+            ..TableSpec::default()
         };
         self.until_settled("cannot prepare the dead-letter table", || {
             self.ensure(key, &schema, &spec)

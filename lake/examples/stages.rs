@@ -15,7 +15,7 @@ use arrow::array::{
     RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use catalog::{Catalog, CommitMeta, Error, Key, Result, Store, StoreConfig};
-use lake::{Lake, TableSpec};
+use lake::{Lake, PartitionField, TableSpec};
 
 const DAY: i64 = 86_400_000_000;
 const START: i64 = 1_793_491_200_000_000;
@@ -35,9 +35,10 @@ async fn main() -> Result<()> {
     let meta = || CommitMeta::new("stages", "a stage");
     let spec = TableSpec {
         schema: rows(0, false)?.schema(),
-        partition_day: Some("ts".into()),
+        partition: vec![PartitionField::day("ts")],
         sort: vec!["pump".into(), "ts".into()],
         bloom: vec!["pump".into()],
+        ..TableSpec::default()
     };
     lake.create_table("main", &key, &spec, meta()).await?;
     let mut stage = Stage::default();

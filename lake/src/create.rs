@@ -1,21 +1,21 @@
 //! Creating a table: its schema, partition, sort order and write properties.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use async_trait::async_trait;
-use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
+use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot, Store};
 use iceberg::spec::{
-    FormatVersion, NestedField, NullOrder, PrimitiveType, Schema, SortDirection, SortField,
-    SortOrder, TableMetadata, TableMetadataBuilder, TableProperties, Transform,
-    UnboundPartitionSpec,
+    FormatVersion, NullOrder, Schema, SortDirection, SortField, SortOrder, TableMetadata,
+    TableMetadataBuilder, TableProperties, Transform,
 };
 use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::error;
 use crate::metadata::TableFiles;
+use crate::partition::{self, PartitionField};
 use crate::schema;
 
 /// Table property that turns a column's bloom filter on, as Iceberg's other writers
@@ -35,12 +35,30 @@ pub struct TableSpec {
     /// Columns by name and type; timestamps become microseconds, with UTC where they
     /// have a zone.
     pub schema: SchemaRef,
-    /// A timestamp or date column to partition by, one partition a UTC day.
-    pub partition_day: Option<String>,
+    /// What files are split by; not at all when empty.
+    pub partition: Vec<PartitionField>,
     /// Columns every file is sorted by, ascending, nulls first.
     pub sort: Vec<String>,
     /// Columns that get a bloom filter in every file.
     pub bloom: Vec<String>,
+    /// Table properties, beside those that follow from the other fields.
+    pub properties: BTreeMap<String, String>,
+    /// The table's folder as an absolute URL in the store; a fresh one by default.
+    pub location: Option<String>,
+}
+
+impl Default for TableSpec {
+    /// No columns yet, and nothing else asked for.
+    fn default() -> Self {
+        Self {
+            schema: Arc::new(ArrowSchema::empty()),
+            partition: Vec::new(),
+            sort: Vec::new(),
+            bloom: Vec::new(),
+            properties: BTreeMap::new(),
+            location: None,
+        }
+    }
 }
 
 /// Puts a new empty table under a key that is free.
@@ -52,13 +70,7 @@ pub(crate) struct CreateChange {
 
 impl CreateChange {
     pub(crate) fn new(files: Arc<TableFiles>, key: Key, spec: &TableSpec) -> Result<Self> {
-        let uuid = Uuid::new_v4();
-        // File systems take names of 255 bytes, which a key's name may have by itself.
-        let name = key.name.get(..LONGEST_FOLDER).unwrap_or(&key.name);
-        let name = format!("{name}-{}", &uuid.simple().to_string()[..8]);
-        let path = Path::from_iter([key.namespace.as_str(), name.as_str()]);
-        let location = files.store().location(&path);
-        let metadata = metadata(spec, uuid, location)?;
+        let metadata = metadata(files.store(), &key, spec)?;
         Ok(Self {
             files,
             key,
@@ -70,30 +82,69 @@ impl CreateChange {
 #[async_trait]
 impl Change for CreateChange {
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
-        if head.contains(&self.key)? {
-            let message = format!("{} is there already", self.key);
-            return Err(Error::already_exists(message).with_hint("choose another name"));
-        }
         let metadata = self.metadata.clone();
-        let content = Content::IcebergTable {
-            uuid: metadata.uuid(),
-            metadata_location: self.files.write_metadata(metadata, None).await?,
-        };
         Ok(ChangeSet {
-            operations: vec![Operation::Put {
-                key: self.key.clone(),
-                content,
-            }],
+            operations: vec![stage(&self.files, head, &self.key, metadata).await?],
             ..ChangeSet::default()
         })
     }
 }
 
-fn metadata(spec: &TableSpec, uuid: Uuid, location: String) -> Result<TableMetadata> {
+/// Writes the first metadata file of a new table.
+pub(crate) async fn stage(
+    files: &TableFiles,
+    snapshot: &Snapshot,
+    key: &Key,
+    metadata: TableMetadata,
+) -> Result<Operation> {
+    check_free(snapshot, key)?;
+    let content = Content::IcebergTable {
+        uuid: metadata.uuid(),
+        metadata_location: files.write_metadata(metadata, None).await?,
+    };
+    Ok(Operation::Put {
+        key: key.clone(),
+        content,
+    })
+}
+
+/// # Errors
+/// `AlreadyExists` when something has this key.
+pub(crate) fn check_free(snapshot: &Snapshot, key: &Key) -> Result<()> {
+    if snapshot.contains(key)? {
+        let error = Error::already_exists(format!("{key} is there already"));
+        return Err(error.with_hint("choose another name"));
+    }
+    Ok(())
+}
+
+/// A fresh folder for what `key` names.
+pub(crate) fn new_location(store: &Store, key: &Key, uuid: Uuid) -> String {
+    // File systems take names of 255 bytes, which a key's name may have by itself.
+    let cut = key.name.floor_char_boundary(LONGEST_FOLDER);
+    let name = format!("{}-{}", &key.name[..cut], &uuid.simple().to_string()[..8]);
+    store.location(&Path::from_iter([key.namespace.as_str(), name.as_str()]))
+}
+
+/// The metadata of a new table.
+pub(crate) fn metadata(store: &Store, key: &Key, spec: &TableSpec) -> Result<TableMetadata> {
+    let uuid = Uuid::new_v4();
+    let location = match &spec.location {
+        Some(location) => {
+            let location = location.trim_end_matches('/');
+            store.path(location)?;
+            location.to_owned()
+        }
+        None => new_location(store, key, uuid),
+    };
+    build(spec, uuid, location)
+}
+
+fn build(spec: &TableSpec, uuid: Uuid, location: String) -> Result<TableMetadata> {
     let schema = schema::new_schema(&spec.schema)?;
-    let partition = partition(&schema, spec.partition_day.as_deref())?;
+    let partition = partition::unbound(&schema, &spec.partition)?;
     let order = sort_order(&schema, &spec.sort)?;
-    let properties = properties(&schema, &spec.bloom)?;
+    let properties = properties(&schema, spec)?;
     let version = FormatVersion::V2;
     TableMetadataBuilder::new(schema, partition, order, location, version, properties)
         .and_then(|builder| builder.assign_uuid(uuid).build())
@@ -101,45 +152,11 @@ fn metadata(spec: &TableSpec, uuid: Uuid, location: String) -> Result<TableMetad
         .map_err(error::iceberg("could not build the table's metadata"))
 }
 
-fn column<'a>(schema: &'a Schema, name: &str, role: &str) -> Result<&'a NestedField> {
-    let field = schema.field_by_name(name).ok_or_else(|| {
-        let columns: Vec<_> = schema.as_struct().fields().iter().collect();
-        let columns: Vec<_> = columns.iter().map(|field| field.name.as_str()).collect();
-        Error::invalid(format!("the {role} column {name:?} is not in the schema"))
-            .with_hint(format!("the columns are {}", columns.join(", ")))
-    })?;
-    Ok(field)
-}
-
-fn partition(schema: &Schema, day: Option<&str>) -> Result<UnboundPartitionSpec> {
-    let Some(day) = day else {
-        return Ok(UnboundPartitionSpec::builder().build());
-    };
-    let field = column(schema, day, "partition")?;
-    let kind = schema::primitive(field)?;
-    if !matches!(
-        kind,
-        PrimitiveType::Timestamp | PrimitiveType::Timestamptz | PrimitiveType::Date
-    ) {
-        let message = format!("cannot partition by the day of {day:?}, which is {kind}");
-        return Err(Error::invalid(message).with_hint("use a timestamp or date column"));
-    }
-    // The specification wants partition names apart from column names.
-    let mut name = format!("{day}_day");
-    while schema.field_by_name(&name).is_some() {
-        name.push_str("_partition");
-    }
-    UnboundPartitionSpec::builder()
-        .add_partition_field(field.id, name, Transform::Day)
-        .map(|builder| builder.build())
-        .map_err(error::iceberg("could not build the partition spec"))
-}
-
 fn sort_order(schema: &Schema, columns: &[String]) -> Result<SortOrder> {
     let mut order = SortOrder::builder();
     for name in columns {
         let field = SortField::builder()
-            .source_id(column(schema, name, "sort")?.id)
+            .source_id(schema::column(schema, name, "sort")?.id)
             .transform(Transform::Identity)
             .direction(SortDirection::Ascending)
             .null_order(NullOrder::First)
@@ -150,7 +167,7 @@ fn sort_order(schema: &Schema, columns: &[String]) -> Result<SortOrder> {
     order.map_err(error::iceberg("could not build the sort order"))
 }
 
-fn properties(schema: &Schema, bloom: &[String]) -> Result<HashMap<String, String>> {
+fn properties(schema: &Schema, spec: &TableSpec) -> Result<HashMap<String, String>> {
     let mut properties = HashMap::from([
         ("write.parquet.compression-codec".into(), "zstd".into()),
         (
@@ -158,10 +175,11 @@ fn properties(schema: &Schema, bloom: &[String]) -> Result<HashMap<String, Strin
             METADATA_LOG.into(),
         ),
     ]);
-    for name in bloom {
-        let field = column(schema, name, "bloom filter")?;
+    for name in &spec.bloom {
+        let field = schema::column(schema, name, "bloom filter")?;
         properties.insert(format!("{BLOOM_PREFIX}{}", field.name), "true".into());
     }
+    properties.extend(spec.properties.clone());
     Ok(properties)
 }
 
@@ -180,14 +198,15 @@ mod tests {
                 Field::new("pump", DataType::Utf8, true),
                 Field::new("ts_day", DataType::Int32, true),
             ])),
-            partition_day: Some("ts".into()),
+            partition: vec![PartitionField::day("ts")],
             sort: vec!["pump".into(), "ts".into()],
             bloom: vec!["pump".into()],
+            ..TableSpec::default()
         }
     }
 
     fn build(spec: &TableSpec) -> Result<TableMetadata> {
-        metadata(spec, Uuid::new_v4(), "memory://lake/t".into())
+        metadata(&Store::memory(), &"pumps.telemetry".parse().unwrap(), spec)
     }
 
     #[test]
@@ -216,11 +235,34 @@ mod tests {
         assert!(error.hint().unwrap().contains("pump"));
 
         let mut bad = spec();
-        bad.partition_day = Some("pump".into());
+        bad.partition = vec![PartitionField::day("pump")];
         assert!(build(&bad).unwrap_err().message().contains("string"));
 
         let mut bad = spec();
         bad.bloom = vec!["nothing".into()];
         assert!(build(&bad).is_err());
+    }
+
+    #[test]
+    fn a_location_is_taken_in_the_store_only() {
+        let store = Store::memory();
+        let place = |location: &str| TableSpec {
+            location: Some(location.to_owned()),
+            ..spec()
+        };
+        let inside = format!("{}/elsewhere/t/", store.url());
+        let inside = build(&place(&inside)).unwrap();
+        assert_eq!(inside.location(), format!("{}/elsewhere/t", store.url()));
+        assert!(build(&place("s3://another/t")).is_err());
+    }
+
+    #[test]
+    fn given_properties_stand_beside_the_usual_ones() {
+        let mut spec = spec();
+        spec.properties.insert("owner".into(), "me".into());
+        let metadata = build(&spec).unwrap();
+        assert_eq!(metadata.properties()["owner"], "me");
+        let codec = &metadata.properties()["write.parquet.compression-codec"];
+        assert_eq!(codec, "zstd");
     }
 }

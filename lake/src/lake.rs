@@ -38,6 +38,10 @@ impl Lake {
         self.catalog.store()
     }
 
+    pub(crate) fn files(&self) -> &Arc<TableFiles> {
+        &self.files
+    }
+
     /// Creates an empty table under `key` on `branch`, in one commit.
     ///
     /// # Errors

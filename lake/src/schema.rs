@@ -41,6 +41,21 @@ pub(crate) fn check_names(arrow: &ArrowSchema) -> Result<()> {
     Ok(())
 }
 
+/// The column `name`, whose part in what is being done is `role`.
+///
+/// # Errors
+/// `InvalidInput` naming the columns there are.
+pub(crate) fn column<'a>(schema: &'a Schema, name: &str, role: &str) -> Result<&'a NestedField> {
+    let found = schema.as_struct().fields().iter().find(|f| f.name == name);
+    let field = found.ok_or_else(|| {
+        let columns: Vec<_> = schema.as_struct().fields().iter().collect();
+        let columns: Vec<_> = columns.iter().map(|field| field.name.as_str()).collect();
+        Error::invalid(format!("the {role} column {name:?} is not in the schema"))
+            .with_hint(format!("the columns are {}", columns.join(", ")))
+    })?;
+    Ok(field)
+}
+
 pub(crate) fn new_field(
     id: i32,
     name: &str,

@@ -8,5 +8,7 @@ mod appending;
 mod evolving;
 #[path = "tables/files.rs"]
 mod files;
+#[path = "tables/staging.rs"]
+mod staging;
 #[path = "tables/support.rs"]
 mod support;

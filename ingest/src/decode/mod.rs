@@ -19,7 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use catalog::{Key, Result};
-use lake::TableSpec;
+use lake::{PartitionField, TableSpec};
 
 use crate::config::IngestConfig;
 use crate::wal::Message;
@@ -228,8 +228,9 @@ fn spec(stream: &Stream, first: &[(String, Kind)]) -> TableSpec {
     let time = stream.time().to_owned();
     TableSpec {
         schema: nullable(&stream.all_columns(first)),
-        partition_day: Some(time.clone()),
+        partition: vec![PartitionField::day(time.clone())],
         sort: device.iter().cloned().chain([time]).collect(),
         bloom: device,
+        ..TableSpec::default()
     }
 }

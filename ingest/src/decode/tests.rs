@@ -114,7 +114,7 @@ fn a_new_table_is_partitioned_by_time_and_sorted_by_device() {
     let mut decoder = decoder(&[("serial", "long")]);
     let message = message("pumps/north/p7/telemetry", br#"{"flow":1}"#);
     let spec = decoder.push(&message, 1).unwrap_err().spec;
-    assert_eq!(spec.partition_day.as_deref(), Some("ts"));
+    assert_eq!(spec.partition, [lake::PartitionField::day("ts")]);
     assert_eq!(spec.sort, ["pump", "ts"]);
     assert_eq!(spec.bloom, ["pump"]);
     let serial = spec.schema.field_with_name("serial").unwrap();

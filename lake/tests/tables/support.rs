@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use catalog::{Catalog, CommitMeta, Key, Store};
-use lake::{Lake, ScanFile, Table, TableSpec};
+use lake::{Lake, PartitionField, ScanFile, Table, TableSpec};
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -41,9 +41,10 @@ pub(crate) fn schema() -> SchemaRef {
 pub(crate) fn spec() -> TableSpec {
     TableSpec {
         schema: schema(),
-        partition_day: Some("ts".into()),
+        partition: vec![PartitionField::day("ts")],
         sort: vec!["pump".into(), "ts".into()],
         bloom: vec!["pump".into()],
+        ..TableSpec::default()
     }
 }
 

@@ -48,9 +48,9 @@ impl Fixture {
         let key: Key = key.parse().unwrap();
         let spec = TableSpec {
             schema: rows.schema(),
-            partition_day: None,
             sort: Vec::new(),
             bloom: Vec::new(),
+            ..TableSpec::default()
         };
         let meta = || CommitMeta::new("test", "fill a table");
         let created = self.lake.create_table("main", &key, &spec, meta());

@@ -5,7 +5,7 @@ use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray, Timestamp
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use catalog::{Catalog, CommitId, CommitMeta, Key, Snapshot, Store};
 use lake::hot::{HotBuffer, HotCut, HotRows};
-use lake::{Append, Lake, TableSpec};
+use lake::{Append, Lake, PartitionField, TableSpec};
 use query::{Engine, EngineConfig};
 
 /// 2026-11-01T00:00:00Z in microseconds.
@@ -90,9 +90,10 @@ impl Fixture {
         let telemetry = key("pumps.telemetry");
         let spec = TableSpec {
             schema: telemetry_schema(),
-            partition_day: Some("ts".to_owned()),
+            partition: vec![PartitionField::day("ts")],
             sort: vec!["pump".to_owned(), "ts".to_owned()],
             bloom: vec!["pump".to_owned()],
+            ..TableSpec::default()
         };
         lake.create_table("main", &telemetry, &spec, meta("create"))
             .await

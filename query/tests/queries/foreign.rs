@@ -20,9 +20,9 @@ async fn table(lake: &Lake) -> Table {
     ]));
     let spec = TableSpec {
         schema,
-        partition_day: None,
         sort: vec![],
         bloom: vec![],
+        ..TableSpec::default()
     };
     let name = key("t.foreign");
     let created = lake.create_table("main", &name, &spec, meta("create"));

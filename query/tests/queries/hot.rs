@@ -21,9 +21,9 @@ async fn lake() -> Lake {
     let lake = empty_lake().await;
     let spec = TableSpec {
         schema: schema(),
-        partition_day: None,
         sort: vec![],
         bloom: vec![],
+        ..TableSpec::default()
     };
     lake.create_table("main", &key("t.rows"), &spec, meta("create"))
         .await

@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use lake::TableSpec;
+use lake::{PartitionField, TableSpec};
 use proptest::prelude::*;
 use query::Engine;
 
@@ -141,9 +141,10 @@ async fn engine(chunks: &[Vec<Row>]) -> Engine {
     let lake = empty_lake().await;
     let spec = TableSpec {
         schema: schema(),
-        partition_day: Some("ts".to_owned()),
+        partition: vec![PartitionField::day("ts")],
         sort: vec!["s".to_owned(), "ts".to_owned()],
         bloom: vec!["s".to_owned(), "n".to_owned()],
+        ..TableSpec::default()
     };
     let (files, hot) = (key("t.files"), key("t.hot"));
     lake.create_table("main", &files, &spec, meta("create"))

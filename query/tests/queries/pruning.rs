@@ -1,6 +1,6 @@
 //! Files that cannot match are not read, and nothing is read that the manifests know.
 use catalog::{Catalog, Store, StoreConfig};
-use lake::{Lake, TableSpec};
+use lake::{Lake, PartitionField, TableSpec};
 use query::Engine;
 
 use crate::fixture::{
@@ -100,9 +100,9 @@ async fn long_strings_keep_their_last_characters() {
     let schema = telemetry_schema().project(&[0]).unwrap();
     let spec = TableSpec {
         schema: schema.clone().into(),
-        partition_day: None,
         sort: vec![],
         bloom: vec![],
+        ..TableSpec::default()
     };
     lake.create_table("main", &name, &spec, meta("create"))
         .await
@@ -160,9 +160,10 @@ async fn a_limit_on_sorted_rows_prunes_while_it_runs() {
     let table = key("pumps.telemetry");
     let spec = TableSpec {
         schema: telemetry_schema(),
-        partition_day: Some("ts".to_owned()),
+        partition: vec![PartitionField::day("ts")],
         sort: vec!["pump".to_owned(), "ts".to_owned()],
         bloom: vec![],
+        ..TableSpec::default()
     };
     lake.create_table("main", &table, &spec, meta("create"))
         .await
