@@ -80,6 +80,7 @@ impl Lake {
         let change = SnapshotChange {
             operation: rewrite.kind.operation(),
             added,
+            removed_deletes: without_use(table, &rewrite.removed, &removed).await?,
             removed,
             summary: rewrite.summary,
             ..SnapshotChange::default()
@@ -119,6 +120,31 @@ impl Lake {
         let staged = producer::produce(self.files(), metadata, location, change).await?;
         Ok(put(table, staged))
     }
+}
+
+/// The delete files that applied to removed files and to none that stay.
+async fn without_use(
+    table: &Table,
+    files: &[ScanFile],
+    removed: &HashSet<String>,
+) -> Result<HashSet<String>> {
+    let paths = |file: &ScanFile| {
+        let deletes = file.deletes.iter();
+        let paths = deletes.map(|delete| delete.file.file_path().to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    let mut unused: HashSet<String> = files.iter().flat_map(paths).collect();
+    if unused.is_empty() {
+        return Ok(unused);
+    }
+    for file in table.data_files().await?.iter() {
+        if !removed.contains(file.file.file_path()) {
+            paths(file).iter().for_each(|path| {
+                unused.remove(path);
+            });
+        }
+    }
+    Ok(unused)
 }
 
 impl RewriteKind {
