@@ -1,16 +1,17 @@
 //! A local folder as an object store whose writes survive power loss.
 //!
-//! `object_store`'s own file store never syncs. Here an object is written to a staged file,
-//! synced, and only then given its name; the folder is synced before the write is reported
-//! done. Reading, listing and deleting are the inner store's.
+//! `object_store`'s own file store never syncs. Here a put that creates (a commit point) first
+//! brings everything written before it to disk, then itself: its staged file is synced before
+//! it gets its name, and the folder before the put is reported done. Other puts only get
+//! their name and wait for the next commit point, without which nobody looks at them.
+//! Reading, listing and deleting are the inner store's.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use object_store::{
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::pending::{Pending, parent, sync_folder};
 use super::upload::LocalUpload;
 use crate::Error;
 
@@ -100,19 +102,16 @@ impl fmt::Display for LocalStore {
     }
 }
 
-/// The writing half: staged files, names given only to synced files, synced folders.
+/// The writing half: staged files that get their name when they are whole.
 #[derive(Debug)]
 pub(super) struct Disk {
-    root: PathBuf,
-    /// Folders whose own entry in their parent is known to be on disk.
-    durable: Mutex<HashSet<PathBuf>>,
+    pending: Pending,
 }
 
 impl Disk {
     fn new(root: PathBuf) -> Self {
         Self {
-            root,
-            durable: Mutex::default(),
+            pending: Pending::new(root),
         }
     }
 
@@ -146,7 +145,8 @@ impl Disk {
             })
     }
 
-    /// Syncs a staged file and gives it its name; on success all of it is on disk.
+    /// Gives a staged file its name; with [`PutMode::Create`] it and all before it are on disk
+    /// then.
     pub(super) fn publish(
         &self,
         file: &File,
@@ -154,48 +154,23 @@ impl Disk {
         to: &FsPath,
         mode: &PutMode,
     ) -> io::Result<()> {
-        file.sync_all()?;
         match mode {
             PutMode::Create => {
+                self.pending.sync()?;
+                file.sync_all()?;
                 let linked = fs::hard_link(staged, to);
                 // Also a loser syncs: it goes on to build on the winner's object.
-                self.sync_names(to)?;
+                self.pending.sync_name_of(to)?;
                 linked?;
                 let _ = fs::remove_file(staged);
-                Ok(())
             }
             _ => {
                 fs::rename(staged, to)?;
-                self.sync_names(to)
+                self.pending.add(to.to_path_buf());
             }
-        }
-    }
-
-    /// Syncs the folder of `file`, and every folder up to the root that may be new.
-    fn sync_names(&self, file: &FsPath) -> io::Result<()> {
-        let mut folder = parent(file);
-        sync_folder(folder)?;
-        while folder != self.root && !self.durable().contains(folder) {
-            sync_folder(parent(folder))?;
-            self.durable().insert(folder.to_path_buf());
-            folder = parent(folder);
         }
         Ok(())
     }
-
-    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        self.durable
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-fn parent(path: &FsPath) -> &FsPath {
-    path.parent().unwrap_or(path)
-}
-
-fn sync_folder(folder: &FsPath) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// The inner store's errors for an I/O error on `path`.
@@ -299,7 +274,7 @@ impl ObjectStore for LocalStore {
         self.inner.list_with_delimiter(prefix).await
     }
 
-    /// Copies the bytes, so that the copy is synced like any other object.
+    /// Copies the bytes, so that the copy becomes durable like any other object.
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let source = self.inner.path_to_filesystem(from)?;
         let target = self.inner.path_to_filesystem(to)?;

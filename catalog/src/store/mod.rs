@@ -2,6 +2,7 @@
 
 mod config;
 mod local;
+mod pending;
 mod s3;
 mod upload;
 
@@ -62,7 +63,8 @@ impl Store {
         }
     }
 
-    /// The object store; paths are relative to the base.
+    /// The object store; paths are relative to the base. A put with `PutMode::Create` is durable
+    /// when it is reported done, and so is every put that was done before it.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.inner)
     }

@@ -1,4 +1,4 @@
-//! A multipart upload to the local folder: parts go to a staged file that is synced, then named.
+//! A multipart upload to the local folder: parts go to a staged file that is then named.
 
 use std::fs::{self, File};
 use std::io;
