@@ -180,11 +180,7 @@ impl Flusher {
             table = lake.evolve(&self.tables.branch, key, &schema, meta).await?;
             files = lake.write(&table, batches.to_vec()).await;
         }
-        Ok(Append {
-            key: key.clone(),
-            table_uuid: table.uuid(),
-            files: files?,
-        })
+        Ok(Append::to(&table, files?))
     }
 
     /// What has become of the flush `name` after a failure; open while the lake cannot be asked.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::metadata::TableFiles;
 use crate::producer::{self, AddedFile, SnapshotChange};
-use crate::table::metadata_location;
+use crate::table::{Table, metadata_location};
 
 /// Files to add to one table.
 #[derive(Debug, Clone)]
@@ -23,6 +23,20 @@ pub struct Append {
     pub table_uuid: Uuid,
     /// Files from [`crate::Lake::write`]; with none the table stays as it is.
     pub files: Vec<DataFile>,
+    /// The partition spec the files follow: the table's default when they were written.
+    pub partition_spec_id: i32,
+}
+
+impl Append {
+    /// `files` that were written for `table`.
+    pub fn to(table: &Table, files: Vec<DataFile>) -> Self {
+        Self {
+            key: table.key().clone(),
+            table_uuid: table.uuid(),
+            files,
+            partition_spec_id: table.metadata().default_partition_spec_id(),
+        }
+    }
 }
 
 /// A change that adds files to tables. Made by [`crate::Lake::append`].
@@ -39,7 +53,7 @@ pub struct AppendChange {
 
 struct Added {
     uuid: Uuid,
-    files: Vec<DataFile>,
+    files: Vec<AddedFile>,
 }
 
 struct Watermark {
@@ -63,7 +77,8 @@ impl AppendChange {
                 refused = Some(format!("files of two tables were given for {key}"));
                 continue;
             }
-            added.files.extend(append.files);
+            let files = AddedFile::all(append.files, append.partition_spec_id);
+            added.files.extend(files);
         }
         tables.retain(|_, added| !added.files.is_empty());
         Self {
@@ -92,9 +107,8 @@ impl AppendChange {
         let location = metadata_location(head, key)?;
         let metadata = self.files.metadata(&location).await?;
         check(key, &metadata, added)?;
-        let spec_id = metadata.default_partition_spec_id();
         let change = SnapshotChange {
-            added: AddedFile::all(added.files.clone(), spec_id),
+            added: added.files.clone(),
             ..SnapshotChange::default()
         };
         let content = Content::IcebergTable {
@@ -154,19 +168,25 @@ fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
             format!("table {key} was dropped and created anew since the files were written");
         return Err(Error::conflict(message).with_hint("write the rows again"));
     }
-    let schema = metadata.current_schema();
-    let partition_fields = metadata.default_partition_spec().fields().len();
-    for file in &added.files {
-        let ids = file.value_counts().keys();
-        if let Some(id) = ids.copied().find(|id| schema.field_by_id(*id).is_none()) {
-            let message = format!("table {key} no longer has the column with field id {id}");
+    for added in &added.files {
+        let ids = added.file.value_counts().keys();
+        if let Some(id) = ids.copied().find(|id| !has_column(metadata, *id)) {
+            let message = format!("table {key} never had a column with field id {id}");
             return Err(Error::conflict(message).with_hint("write the rows again"));
         }
-        if file.partition().fields().len() != partition_fields {
-            let message =
-                format!("table {key} is partitioned otherwise since the files were written");
+        let spec = metadata.partition_spec_by_id(added.spec_id);
+        let fields = added.file.partition().fields().len();
+        if spec.is_none_or(|spec| spec.fields().len() != fields) {
+            let id = added.spec_id;
+            let message = format!("table {key} has no such partitioning as the files' ({id})");
             return Err(Error::conflict(message).with_hint("write the rows again"));
         }
     }
     Ok(())
+}
+
+/// Files may have columns that were dropped meanwhile: nobody reads them there.
+fn has_column(metadata: &TableMetadata, id: i32) -> bool {
+    let mut schemas = metadata.schemas_iter();
+    schemas.any(|schema| schema.field_by_id(id).is_some())
 }

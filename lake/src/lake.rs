@@ -121,12 +121,7 @@ impl Lake {
         let head = self.catalog.head(branch).await?;
         let table = self.table(&head, key).await?;
         let files = self.write(&table, batches).await?;
-        let append = Append {
-            key: key.clone(),
-            table_uuid: table.uuid(),
-            files,
-        };
-        let change = self.append(vec![append]);
+        let change = self.append(vec![Append::to(&table, files)]);
         self.catalog.commit(branch, meta, Arc::new(change)).await
     }
 }

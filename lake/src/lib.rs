@@ -22,6 +22,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod alter;
 mod append;
 mod cache;
 mod create;
@@ -42,6 +43,7 @@ mod summary;
 mod table;
 mod write;
 
+pub use alter::Alter;
 pub use append::{Append, AppendChange};
 pub use create::TableSpec;
 pub use deletes::{DELETE_FILE_PATH_ID, DELETE_POS_ID, DeleteFile};

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "tables/altering.rs"]
+mod altering;
 #[path = "tables/appending.rs"]
 mod appending;
 #[path = "tables/evolving.rs"]

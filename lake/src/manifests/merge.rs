@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use catalog::Result;
 use iceberg::spec::{ManifestContentType, ManifestFile};
 
-use super::{MOST_ENTRIES, Manifests, add_existing};
+use super::{MOST_ENTRIES, Manifests};
 
 /// Manifests of one tier that are merged into one of the next.
 const FANOUT: usize = 16;
@@ -55,7 +55,7 @@ impl Manifests<'_> {
         for entries in live.chunks(MOST_ENTRIES) {
             let mut writer = self.writer(spec_id, ManifestContentType::Data)?;
             for entry in entries {
-                add_existing(&mut writer, entry)?;
+                writer.keep(entry)?;
             }
             merged.push(self.write(writer).await?);
         }

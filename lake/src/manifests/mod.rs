@@ -2,6 +2,7 @@
 //! files, and merged ones as small manifests pile up.
 
 mod merge;
+mod promote;
 mod remove;
 
 use std::collections::BTreeMap;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use catalog::{Error, Result};
 use iceberg::spec::{
     DataContentType, ManifestContentType, ManifestEntry, ManifestFile, ManifestStatus,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, SchemaRef, TableMetadata,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, SchemaRef, StructType, TableMetadata,
 };
 use uuid::Uuid;
 
+use self::promote::promoted;
 pub(crate) use self::remove::Removed;
 use crate::error;
 use crate::metadata::{ManifestEntries, TableFiles};
@@ -64,9 +66,7 @@ impl Manifests<'_> {
     ) -> Result<ManifestFile> {
         let mut writer = self.writer(spec_id, content)?;
         for file in added {
-            // Without a number of its own an entry takes the snapshot's.
-            let entry = writer.add_file(file.file.clone(), file.sequence_number.unwrap_or(-1));
-            entry.map_err(error::iceberg("could not add a file to a manifest"))?;
+            writer.add(file)?;
         }
         let mut manifest = self.write(writer).await?;
         let numbers = added.iter().map(|file| self.number(file));
@@ -93,18 +93,21 @@ impl Manifests<'_> {
         Arc::new(entry)
     }
 
-    fn writer(&self, spec_id: i32, content: ManifestContentType) -> Result<ManifestWriter> {
+    fn writer(&self, spec_id: i32, content: ManifestContentType) -> Result<Writer> {
         let table = self.metadata.location();
         let location = format!("{table}/metadata/{}-m.avro", Uuid::new_v4());
         let output = self.files.io().new_output(&location);
         let output = output.map_err(error::iceberg("could not name a manifest"))?;
         let (spec, schema) = self.spec(spec_id)?;
+        let partition = spec.partition_type(&schema);
+        let partition = partition.map_err(error::iceberg("could not read a partition spec"))?;
         let spec = spec.as_ref().clone();
         let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
-        Ok(match content {
+        let writer = match content {
             ManifestContentType::Data => builder.build_v2_data(),
             ManifestContentType::Deletes => builder.build_v2_deletes(),
-        })
+        };
+        Ok(Writer { writer, partition })
     }
 
     /// A partition spec and a schema that has its columns: the current one, or for an
@@ -130,8 +133,8 @@ impl Manifests<'_> {
         Ok((spec, Arc::clone(newest)))
     }
 
-    async fn write(&self, writer: ManifestWriter) -> Result<ManifestFile> {
-        let written = writer.write_manifest_file().await;
+    async fn write(&self, writer: Writer) -> Result<ManifestFile> {
+        let written = writer.writer.write_manifest_file().await;
         let mut manifest = written.map_err(error::iceberg("could not write a manifest"))?;
         manifest.sequence_number = self.sequence_number;
         if manifest.min_sequence_number < 0 {
@@ -141,14 +144,40 @@ impl Manifests<'_> {
     }
 }
 
-/// An existing entry keeps the snapshot and sequence numbers it was added with.
-fn add_existing(writer: &mut ManifestWriter, entry: &ManifestEntry) -> Result<()> {
-    let snapshot = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
-    let sequence = entry.sequence_number().ok_or_else(|| unnumbered(entry))?;
-    let file = entry.data_file().clone();
-    writer
-        .add_existing_file(file, snapshot, sequence, entry.file_sequence_number)
-        .map_err(error::iceberg("could not add a file to a merged manifest"))
+/// A manifest being written.
+struct Writer {
+    writer: ManifestWriter,
+    partition: StructType,
+}
+
+impl Writer {
+    /// Without a sequence number of its own an entry takes the snapshot's.
+    fn add(&mut self, added: &AddedFile) -> Result<()> {
+        let file = promoted(&added.file, &self.partition)?.into_owned();
+        let entry = self
+            .writer
+            .add_file(file, added.sequence_number.unwrap_or(-1));
+        entry.map_err(error::iceberg("could not add a file to a manifest"))
+    }
+
+    /// The entry keeps the snapshot and sequence numbers it was added with.
+    fn keep(&mut self, entry: &ManifestEntry) -> Result<()> {
+        let snapshot = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
+        let sequence = entry.sequence_number().ok_or_else(|| unnumbered(entry))?;
+        let file = promoted(entry.data_file(), &self.partition)?.into_owned();
+        self.writer
+            .add_existing_file(file, snapshot, sequence, entry.file_sequence_number)
+            .map_err(error::iceberg("could not keep a file in a manifest"))
+    }
+
+    /// Marks the file as deleted by this snapshot.
+    fn remove(&mut self, entry: &ManifestEntry) -> Result<()> {
+        let sequence = entry.sequence_number().ok_or_else(|| unnumbered(entry))?;
+        let file = promoted(entry.data_file(), &self.partition)?.into_owned();
+        self.writer
+            .add_delete_file(file, sequence, entry.file_sequence_number)
+            .map_err(error::iceberg("could not take a file out of a manifest"))
+    }
 }
 
 fn unnumbered(entry: &ManifestEntry) -> Error {

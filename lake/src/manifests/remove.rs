@@ -8,8 +8,7 @@ use iceberg::spec::{
     DataContentType, ManifestContentType, ManifestEntry, ManifestEntryRef, ManifestFile,
 };
 
-use super::{Manifests, add_existing, unnumbered};
-use crate::error;
+use super::Manifests;
 use crate::metadata::ManifestEntries;
 
 /// A file that was taken out, with the partition spec it follows.
@@ -72,14 +71,10 @@ impl Manifests<'_> {
         let mut writer = self.writer(spec_id, manifest.content)?;
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             if !paths.contains(entry.file_path()) {
-                add_existing(&mut writer, entry)?;
+                writer.keep(entry)?;
                 continue;
             }
-            let number = entry.sequence_number().ok_or_else(|| unnumbered(entry))?;
-            let file = entry.data_file().clone();
-            writer
-                .add_delete_file(file, number, entry.file_sequence_number)
-                .map_err(error::iceberg("could not take a file out of a manifest"))?;
+            writer.remove(entry)?;
             let entry = ManifestEntryRef::clone(entry);
             retained.removed.push(Removed { entry, spec_id });
         }

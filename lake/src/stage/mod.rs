@@ -32,7 +32,7 @@ impl Lake {
 }
 
 /// Puts the metadata at `location` in the place of the table's own.
-fn put(table: &Table, location: String) -> Operation {
+pub(crate) fn put(table: &Table, location: String) -> Operation {
     Operation::Put {
         key: table.key().clone(),
         content: Content::IcebergTable {

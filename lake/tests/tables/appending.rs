@@ -10,11 +10,7 @@ use crate::support::{NOVEMBER, batch, head, key, lake, meta, row, spec, totals};
 async fn append_for(lake: &Lake, n: i64) -> Append {
     let table = head(lake, &key()).await;
     let batches = vec![row(NOVEMBER + n, "p1", n)];
-    Append {
-        key: key(),
-        table_uuid: table.uuid(),
-        files: lake.write(&table, batches).await.unwrap(),
-    }
+    Append::to(&table, lake.write(&table, batches).await.unwrap())
 }
 
 #[tokio::test]
@@ -184,13 +180,9 @@ async fn one_commit_changes_several_tables_or_none() {
         .await
         .unwrap();
     let before = lake.catalog().head("main").await.unwrap();
-    let append = async |table: &lake::Table| Append {
-        key: table.key().clone(),
-        table_uuid: table.uuid(),
-        files: lake
-            .write(table, vec![row(NOVEMBER, "p1", 7)])
-            .await
-            .unwrap(),
+    let append = async |table: &lake::Table| {
+        let rows = vec![row(NOVEMBER, "p1", 7)];
+        Append::to(table, lake.write(table, rows).await.unwrap())
     };
     let change = lake.append(vec![append(&table).await, append(&alarms).await]);
     let after = lake

@@ -2,20 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{ErrorKind, Operation, Snapshot};
+use catalog::ErrorKind;
 use iceberg::spec::{FormatVersion, Manifest, ManifestContentType, ManifestList, ManifestStatus};
 use lake::{DataFile, Lake, Rewrite, RewriteKind, ScanFile, Table};
 use object_store::ObjectStoreExt;
 
-use crate::support::{NOVEMBER, head, key, lake, meta, row, spec, totals};
-
-async fn commit(lake: &Lake, operation: Operation) -> Snapshot {
-    let head = lake.catalog().head("main").await.unwrap();
-    let committed = lake
-        .catalog()
-        .commit_operations("main", meta(), head.id(), vec![operation]);
-    committed.await.unwrap()
-}
+use crate::support::{NOVEMBER, commit, head, key, lake, meta, reopened, row, spec, totals};
 
 /// A table of three files with 1, 2 and 3 as `cycles`.
 async fn three_files(lake: &Lake) -> Table {
@@ -98,7 +90,7 @@ async fn an_overwrite_exchanges_files_and_counts_both_ways() {
     );
     commit(&lake, staged).await;
 
-    let fresh = Lake::new(catalog::Catalog::open(lake.store().clone()).await.unwrap());
+    let fresh = reopened(&lake).await;
     let table = head(&fresh, &key()).await;
     assert_eq!(totals(&fresh, &table).await, (3, 24));
     let snapshot = table.metadata().current_snapshot().unwrap();
@@ -180,7 +172,7 @@ async fn a_replace_keeps_the_sequence_number_and_a_missing_file_conflicts() {
     );
 
     append(&lake, 9).await;
-    let fresh = Lake::new(catalog::Catalog::open(lake.store().clone()).await.unwrap());
+    let fresh = reopened(&lake).await;
     assert_eq!(totals(&fresh, &head(&fresh, &key()).await).await, (3, 15));
 }
 

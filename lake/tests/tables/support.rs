@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use catalog::{Catalog, CommitMeta, Key, Store};
+use catalog::{Catalog, CommitMeta, Key, Operation, Snapshot, Store};
 use lake::{Lake, PartitionField, ScanFile, Table, TableSpec};
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -70,6 +70,20 @@ pub(crate) fn row(ts: i64, pump: &str, n: i64) -> RecordBatch {
 pub(crate) async fn head(lake: &Lake, key: &Key) -> Table {
     let snapshot = lake.catalog().head("main").await.unwrap();
     lake.table(&snapshot, key).await.unwrap()
+}
+
+/// Commits a staged operation to `main`.
+pub(crate) async fn commit(lake: &Lake, operation: Operation) -> Snapshot {
+    let head = lake.catalog().head("main").await.unwrap();
+    let committed = lake
+        .catalog()
+        .commit_operations("main", meta(), head.id(), vec![operation]);
+    committed.await.unwrap()
+}
+
+/// A second lake on the same store, which has nothing in its caches.
+pub(crate) async fn reopened(lake: &Lake) -> Lake {
+    Lake::new(Catalog::open(lake.store().clone()).await.unwrap())
 }
 
 pub(crate) async fn bytes(lake: &Lake, file: &ScanFile) -> Bytes {

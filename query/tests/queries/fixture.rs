@@ -206,13 +206,8 @@ impl VecBuffer {
             .write(&table, fresh.map(|(_, batch)| batch).collect())
             .await
             .unwrap();
-        let append = Append {
-            key: key.clone(),
-            table_uuid: table.uuid(),
-            files,
-        };
         let change = lake
-            .append(vec![append])
+            .append(vec![Append::to(&table, files)])
             .with_watermark(INGESTER, done, end);
         lake.catalog()
             .commit("main", meta("flush"), Arc::new(change))

@@ -70,11 +70,7 @@ async fn put_file(lake: &Lake, table: &Table) -> DataFile {
 async fn nan_that_no_statistics_show_is_found() {
     let lake = empty_lake().await;
     let table = table(&lake).await;
-    let append = Append {
-        key: key("t.foreign"),
-        table_uuid: table.uuid(),
-        files: vec![put_file(&lake, &table).await],
-    };
+    let append = Append::to(&table, vec![put_file(&lake, &table).await]);
     let change = Arc::new(lake.append(vec![append]));
     lake.catalog()
         .commit("main", meta("foreign"), change)
