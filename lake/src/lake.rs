@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use catalog::{Catalog, CommitMeta, Key, Result, Snapshot, Store};
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, TableMetadata, TableMetadataRef, ViewMetadata};
+use uuid::Uuid;
 
 use crate::append::{Append, AppendChange};
-use crate::create::{CreateChange, TableSpec};
+use crate::create::{self, CreateChange, TableSpec};
 use crate::evolve::{self, EvolveChange};
 use crate::metadata::TableFiles;
 use crate::table::Table;
@@ -66,6 +67,55 @@ impl Lake {
     /// something else (a view, a model).
     pub async fn table(&self, snapshot: &Snapshot, key: &Key) -> Result<Table> {
         Table::load(&self.files, snapshot, key).await
+    }
+
+    /// The table metadata in the file at `location`, which the store must hold.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a location outside the store, `Corrupt` for a file that is
+    /// missing or holds something else.
+    pub async fn read_metadata(&self, location: &str) -> Result<TableMetadataRef> {
+        self.files.metadata(location).await
+    }
+
+    /// Writes `metadata` as the version after the file `previous` and returns the new
+    /// file's location. Only writes the file: a commit that puts it makes it the table's.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the table's location is outside the store.
+    pub async fn write_metadata(
+        &self,
+        metadata: TableMetadata,
+        previous: Option<&str>,
+    ) -> Result<String> {
+        self.files.write_metadata(metadata, previous).await
+    }
+
+    /// The view metadata in the file at `location`, which the store must hold.
+    ///
+    /// # Errors
+    /// `NotFound` for a file that is missing, `Corrupt` for one that holds something else.
+    pub async fn read_view(&self, location: &str) -> Result<Arc<ViewMetadata>> {
+        self.files.view(location).await
+    }
+
+    /// Writes `metadata` as the version after the file `previous` and returns the new
+    /// file's location. Only writes the file, as [`Lake::write_metadata`] does.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the view's location is outside the store.
+    pub async fn write_view(
+        &self,
+        metadata: &ViewMetadata,
+        previous: Option<&str>,
+    ) -> Result<String> {
+        self.files.write_view(metadata, previous).await
+    }
+
+    /// The folder of a new table or view `key` with this uuid, as an absolute URL. No two tables
+    /// share one, so that a name can be dropped and used again.
+    pub fn new_location(&self, key: &Key, uuid: Uuid) -> String {
+        create::new_location(self.store(), key, uuid)
     }
 
     /// Adds the columns of `schema` that the table lacks, as nullable columns, in one

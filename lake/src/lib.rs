@@ -41,6 +41,7 @@ mod stage;
 mod storage;
 mod summary;
 mod table;
+mod view_files;
 mod write;
 
 pub use alter::Alter;

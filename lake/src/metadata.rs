@@ -203,7 +203,7 @@ impl TableFiles {
 }
 
 /// The number a metadata file's name starts with; 0 for names of other shapes.
-fn version_of(location: &str) -> u32 {
+pub(crate) fn version_of(location: &str) -> u32 {
     let name = location.rsplit('/').next().unwrap_or_default();
     let digits = name.split(['-', '.']).next().unwrap_or_default();
     digits.trim_start_matches('v').parse().unwrap_or(0)

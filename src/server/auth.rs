@@ -42,7 +42,7 @@ fn carries(headers: &HeaderMap, wanted: &str) -> bool {
 
 /// Equality that takes as long wherever the first difference is, so that the time
 /// of an answer tells nothing about the token.
-fn same(left: &[u8], right: &[u8]) -> bool {
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left
             .iter()

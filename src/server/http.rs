@@ -1,4 +1,5 @@
-//! The HTTP interface: health, metrics and predictions, with errors as JSON.
+//! The HTTP interface: health, metrics, predictions and the Iceberg REST catalog, with
+//! errors as JSON.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ use crate::settings::{Role, Secret};
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
 
-const PATHS: &str = "there are GET /health, GET /metrics and POST /v1/predict";
+const PATHS: &str =
+    "there are GET /health, GET /metrics, POST /v1/predict and Iceberg REST under /iceberg";
 
 /// What the handlers share.
 pub(super) struct State {
@@ -31,30 +33,35 @@ pub(super) struct State {
     pub(super) roles: Vec<Role>,
 }
 
-/// Serves HTTP on `listener` until `stop`.
+/// Serves HTTP on `listener` until `stop`; `catalog` holds the routes of Iceberg REST,
+/// which has its own words for errors.
 pub(super) async fn serve(
     state: Arc<State>,
+    catalog: Option<Router>,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<()> {
-    axum::serve(listener, router(state))
+    axum::serve(listener, router(state, catalog))
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
         .map_err(|e| Error::internal("the HTTP server ended").with_source(e))
 }
 
-fn router(state: Arc<State>) -> Router {
+fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
     let mut guarded = Router::new().route("/metrics", get(show_metrics));
     if state.roles.contains(&Role::Ml) {
         guarded = guarded.route("/v1/predict", post(predict::handle));
     }
-    guarded
+    let mut all = guarded
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&state),
             auth::check,
         ))
-        .route("/health", get(health))
-        .fallback(unknown_path)
+        .route("/health", get(health));
+    if let Some(catalog) = catalog {
+        all = all.nest_service("/iceberg", catalog);
+    }
+    all.fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state)

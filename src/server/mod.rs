@@ -2,6 +2,7 @@
 
 mod auth;
 mod http;
+mod iceberg;
 mod listen;
 mod metrics;
 mod predict;
@@ -73,6 +74,9 @@ impl Server {
         let hot = ingest.as_ref().map(Ingest::hot);
         let mqtt = ingest.as_ref().and_then(Ingest::listen_addr);
         let failed = ingest.as_ref().map(Ingest::failed);
+        let catalog = settings
+            .has_role(Role::Query)
+            .then(|| iceberg::router(settings, &lake));
         let engine = new_engine(settings, lake, hot);
         let ingest = IngestPart::new(ingest);
         let mut tasks = Tasks::new();
@@ -84,7 +88,12 @@ impl Server {
             ingest: ingest.clone(),
             roles: settings.roles.clone(),
         };
-        tasks.spawn(http::serve(Arc::new(state), http, tasks.stop.clone()));
+        tasks.spawn(http::serve(
+            Arc::new(state),
+            catalog,
+            http,
+            tasks.stop.clone(),
+        ));
 
         let flight_addr = flight.as_ref().map(local_addr).transpose()?;
         if let Some(listener) = flight {

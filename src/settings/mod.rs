@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) mqtt: MqttSettings,
     pub(crate) ingest: IngestSettings,
     pub(crate) query: QuerySettings,
+    pub(crate) iceberg: IcebergSettings,
     pub(crate) ml: MlSettings,
     /// What is ingested: one rule per kind of message.
     #[serde(rename = "stream", skip_serializing)]
@@ -174,6 +175,25 @@ pub(crate) struct QuerySettings {
     pub(crate) default_namespace: String,
 }
 
+/// What the Iceberg REST catalog tells its clients.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IcebergSettings {
+    /// Keys to the bucket that clients are given.
+    pub(crate) credentials: Credentials,
+}
+
+/// Whose keys to the bucket a client of the catalog is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Credentials {
+    /// Nobody's: clients bring their own.
+    #[default]
+    None,
+    /// Those that this process uses.
+    Own,
+}
+
 /// Training and prediction.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -224,6 +244,7 @@ impl Default for Settings {
             mqtt: MqttSettings::default(),
             ingest: IngestSettings::default(),
             query: QuerySettings::default(),
+            iceberg: IcebergSettings::default(),
             ml: MlSettings::default(),
             streams: vec![default_stream()],
         }
@@ -356,6 +377,15 @@ impl Settings {
         if self.query.memory_limit == 0 {
             return Err(Error::invalid("query.memory_limit is 0")
                 .with_hint("give it a value above 0, or leave it out for the default"));
+        }
+        let s3 = &self.lake.s3;
+        let keys = s3.access_key.is_some() && s3.secret_key.is_some();
+        let bucket = self.lake.url.starts_with("s3://");
+        if self.iceberg.credentials == Credentials::Own && bucket && !keys {
+            return Err(Error::invalid(
+                "iceberg.credentials is \"own\", and the settings hold no keys to give",
+            )
+            .with_hint("set lake.s3.access_key and lake.s3.secret_key, or write \"none\""));
         }
         Ok(())
     }

@@ -128,6 +128,9 @@ fn a_wrong_value_names_where_it_stands() {
     assert!(broken.message().contains("plumber"), "{broken}");
     assert!(load("roles = []", &[], &[]).is_err());
     assert!(load("[query]\nmemory_limit = 0", &[], &[]).is_err());
+    let no_keys = "[lake]\nurl = \"s3://a/b\"\n[iceberg]\ncredentials = \"own\"";
+    let broken = load(no_keys, &[], &[]).unwrap_err();
+    assert!(broken.message().contains("iceberg.credentials"), "{broken}");
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! Committing updates to tables: requirements are checked on the branch's head, and the
+//! updated metadata becomes the table's in one catalog commit.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use axum::extract::State;
+use axum::response::Response;
+use catalog::{Change, ChangeSet, Content, Key, Operation, Result, Snapshot};
+use futures::future::try_join_all;
+use iceberg::{TableRequirement, TableUpdate};
+use lake::Lake;
+use serde::Deserialize;
+
+use super::{fresh, load, requirement, update};
+use crate::api::Api;
+use crate::error::{self, Failure};
+use crate::extract::{At, Body, OfKey};
+use crate::{names, namespaces};
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Updates {
+    pub(super) requirements: Vec<TableRequirement>,
+    pub(super) updates: Vec<TableUpdate>,
+}
+
+/// `POST .../tables/{table}`.
+pub(crate) async fn post(
+    State(api): State<Api>,
+    At(of): At<OfKey>,
+    Body(updates): Body<Updates>,
+) -> Result<Response, Failure> {
+    let key = names::existing(&of.namespace, &of.name, error::no_such_table)?;
+    let commits = vec![TableCommit {
+        key: key.clone(),
+        updates,
+    }];
+    let message = message(&commits);
+    let lake = api.lake().clone();
+    let change = CommitTables { lake, commits };
+    let snapshot = api.commit(&of.prefix, message, change).await?;
+    load::committed(&api, &snapshot, &key).await
+}
+
+/// The updates of one table.
+pub(super) struct TableCommit {
+    pub(super) key: Key,
+    pub(super) updates: Updates,
+}
+
+/// The updates of several tables, of which all are made or none.
+pub(super) struct CommitTables {
+    pub(super) lake: Lake,
+    pub(super) commits: Vec<TableCommit>,
+}
+
+#[async_trait]
+impl Change for CommitTables {
+    async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
+        let commits = self.commits.iter();
+        let made = commits.map(|commit| commit.apply(&self.lake, head));
+        let made = try_join_all(made).await?;
+        Ok(ChangeSet {
+            operations: made.into_iter().flatten().collect(),
+            ..ChangeSet::default()
+        })
+    }
+}
+
+impl TableCommit {
+    /// The table after the updates; none when they change nothing.
+    async fn apply(&self, lake: &Lake, head: &Snapshot) -> Result<Option<Operation>> {
+        let Updates {
+            requirements,
+            updates,
+        } = &self.updates;
+        let creates = requirements.contains(&TableRequirement::NotExist);
+        if creates && !head.contains(&self.key)? {
+            namespaces::check_exists(head, &self.key.namespace)?;
+            let metadata = fresh::create(lake, &self.key, updates)?;
+            return self.put(lake, metadata, None).await.map(Some);
+        }
+        if creates {
+            namespaces::check_free(head, &self.key)
+                .map_err(|e| error::commit_failed(format!("Requirement failed: {e}")))?;
+        }
+        let location = load::location(head, &self.key)?;
+        let metadata = lake.read_metadata(&location).await?;
+        for requirement in requirements {
+            requirement::check(requirement, &metadata)?;
+        }
+        match update::apply(lake, &metadata, &location, updates)? {
+            Some(updated) => self.put(lake, updated, Some(&location)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn put(
+        &self,
+        lake: &Lake,
+        metadata: lake::TableMetadata,
+        previous: Option<&str>,
+    ) -> Result<Operation> {
+        let content = Content::IcebergTable {
+            uuid: metadata.uuid(),
+            metadata_location: lake.write_metadata(metadata, previous).await?,
+        };
+        Ok(Operation::Put {
+            key: self.key.clone(),
+            content,
+        })
+    }
+
+    /// What it does, for the log.
+    fn summary(&self) -> String {
+        let Updates {
+            requirements,
+            updates,
+        } = &self.updates;
+        let key = &self.key;
+        if requirements.contains(&TableRequirement::NotExist) {
+            return format!("create table {key}");
+        }
+        let mut done = BTreeSet::new();
+        for update in updates {
+            done.insert(match update {
+                TableUpdate::AddSnapshot { snapshot } => snapshot.summary().operation.as_str(),
+                TableUpdate::AddSchema { .. } => "change schema",
+                TableUpdate::AddSpec { .. } => "change partitions",
+                TableUpdate::SetProperties { .. } | TableUpdate::RemoveProperties { .. } => {
+                    "change properties"
+                }
+                TableUpdate::RemoveSnapshots { .. } => "expire snapshots",
+                _ => continue,
+            });
+        }
+        if done.is_empty() {
+            return format!("update {key}");
+        }
+        let done: Vec<_> = done.into_iter().collect();
+        format!("{}: {key}", done.join(", "))
+    }
+}
+
+/// The message of a commit that makes all of `commits`.
+pub(super) fn message(commits: &[TableCommit]) -> String {
+    let summaries: Vec<_> = commits.iter().map(TableCommit::summary).collect();
+    summaries.join("; ")
+}

@@ -1,0 +1,76 @@
+//! The Iceberg REST catalog as the settings want it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use lake::Lake;
+use rest::{RestConfig, TokenCheck};
+
+use super::auth;
+use crate::settings::{Credentials, Settings};
+
+/// What S3 stores other than AWS ignore, and some clients insist on.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// The routes of the catalog, to be mounted at `/iceberg`.
+pub(super) fn router(settings: &Settings, lake: &Lake) -> Router {
+    let check_token = settings.auth.token.clone().map(|wanted| {
+        let check = move |given: &str| auth::same(given.as_bytes(), wanted.expose().as_bytes());
+        Arc::new(check) as TokenCheck
+    });
+    let config = RestConfig {
+        author: settings.author(),
+        check_token,
+        storage: storage(settings),
+    };
+    rest::router(lake.clone(), config)
+}
+
+/// How clients reach the bucket, in Iceberg's names; nothing for a folder.
+fn storage(settings: &Settings) -> BTreeMap<String, String> {
+    let mut storage = BTreeMap::new();
+    if !settings.lake.url.starts_with("s3://") {
+        return storage;
+    }
+    let s3 = &settings.lake.s3;
+    let mut put = |name: &str, value: &str| storage.insert(name.to_owned(), value.to_owned());
+    let region = s3.region.as_deref().unwrap_or(DEFAULT_REGION);
+    put("s3.region", region);
+    put("client.region", region);
+    if let Some(endpoint) = &s3.endpoint {
+        put("s3.endpoint", endpoint);
+        put("s3.path-style-access", "true");
+    }
+    if settings.iceberg.credentials == Credentials::Own {
+        if let Some(key) = &s3.access_key {
+            put("s3.access-key-id", key);
+        }
+        if let Some(key) = &s3.secret_key {
+            put("s3.secret-access-key", key.expose());
+        }
+    }
+    storage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Secret;
+
+    #[test]
+    fn keys_are_given_only_when_the_settings_say_so() {
+        let mut settings = Settings::default();
+        assert!(storage(&settings).is_empty());
+        settings.lake.url = "s3://plant/lake".to_owned();
+        settings.lake.s3.endpoint = Some("http://127.0.0.1:9000".to_owned());
+        settings.lake.s3.access_key = Some("key".to_owned());
+        settings.lake.s3.secret_key = Some(Secret::from("swordfish".to_owned()));
+        let given = storage(&settings);
+        assert_eq!(given["s3.endpoint"], "http://127.0.0.1:9000");
+        assert_eq!(given["s3.region"], DEFAULT_REGION);
+        assert!(!given.contains_key("s3.secret-access-key"));
+        settings.iceberg.credentials = Credentials::Own;
+        assert_eq!(storage(&settings)["s3.secret-access-key"], "swordfish");
+    }
+}
