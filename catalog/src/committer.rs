@@ -4,7 +4,7 @@
 //! for each on the branch's head, stores them, and publishes the last with one entry. Losing
 //! the race against another process means: read the new head and apply all changes again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::catalog::Inner;
 use crate::commits::{Draft, Making};
-use crate::model::{CommitMeta, Operation, Snapshot};
+use crate::model::{CommitMeta, Key, Operation, Snapshot};
 use crate::refs::{COMMITTED, Head, Move, Position, RefKind};
 use crate::{Error, Result};
 
@@ -33,6 +33,12 @@ pub trait Change: Send + Sync {
     /// race, so it must have no effect but writing new immutable objects. An error fails this
     /// change only. Returning nothing at all (no operations, no properties) commits nothing.
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet>;
+
+    /// The keys that `apply` reads and changes, when it looks at nothing else: such changes of
+    /// one group are applied at once where their keys differ. None: it looks at more.
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        None
+    }
 }
 
 /// What one commit changes.
@@ -207,38 +213,70 @@ async fn apply(inner: &Inner, branch: &str, head: &Head, group: &[Request]) -> R
         drafts: Vec::new(),
         outcomes: Vec::new(),
     };
-    for request in group {
-        let outcome = match request.meta.automatic {
-            true => Ok(()),
-            false => head.check_unprotected(branch, "a direct commit"),
-        };
-        let outcome = match outcome {
-            Ok(()) => apply_one(inner, &snapshot, head, request).await,
-            Err(error) => Err(error),
-        };
-        applied.outcomes.push(outcome.map(|made| {
-            if let Some(draft) = made {
-                snapshot = draft.snapshot.clone();
-                applied.drafts.push(draft);
-            }
-            snapshot.clone()
-        }));
+    let mut rest = group;
+    while !rest.is_empty() {
+        let (beside, later) = rest.split_at(independent(rest));
+        let sets = beside
+            .iter()
+            .map(|r| change_set(branch, head, &snapshot, r));
+        let sets = futures::future::join_all(sets).await;
+        for (request, set) in beside.iter().zip(sets) {
+            let outcome = match set {
+                Ok(set) => draft(inner, &snapshot, head, request, set).await,
+                Err(error) => Err(error),
+            };
+            applied.outcomes.push(outcome.map(|made| {
+                if let Some(draft) = made {
+                    snapshot = draft.snapshot.clone();
+                    applied.drafts.push(draft);
+                }
+                snapshot.clone()
+            }));
+        }
+        rest = later;
     }
     Ok(applied)
 }
 
+/// How many of the first changes in `group` may be applied to the same state at once; not 0.
+fn independent(group: &[Request]) -> usize {
+    let mut taken = BTreeSet::new();
+    let mut count = 0;
+    for request in group {
+        match request.change.keys() {
+            Some(keys) if keys.is_disjoint(&taken) => taken.extend(keys),
+            _ => break,
+        }
+        count += 1;
+    }
+    count.max(1)
+}
+
+/// What one request changes on the state `onto`.
+async fn change_set(
+    branch: &str,
+    head: &Head,
+    onto: &Snapshot,
+    request: &Request,
+) -> Result<ChangeSet> {
+    if !request.meta.automatic {
+        head.check_unprotected(branch, "a direct commit")?;
+    }
+    AssertUnwindSafe(request.change.apply(onto))
+        .catch_unwind()
+        .await
+        .map_err(|_| Error::internal("a change panicked while it was applied"))?
+}
+
 /// The commit of one change on the state `onto`, not stored; none when there is nothing to
 /// change.
-async fn apply_one(
+async fn draft(
     inner: &Inner,
     onto: &Snapshot,
     head: &Head,
     request: &Request,
+    set: ChangeSet,
 ) -> Result<Option<Draft>> {
-    let set = AssertUnwindSafe(request.change.apply(onto))
-        .catch_unwind()
-        .await
-        .map_err(|_| Error::internal("a change panicked while it was applied"))??;
     if set == ChangeSet::default() {
         return Ok(None);
     }

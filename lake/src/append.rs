@@ -1,6 +1,6 @@
 //! Adding files to tables, with an ingester's watermark, in one catalog commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -140,6 +140,11 @@ impl Change for AppendChange {
             operations: try_join_all(appends).await?,
             properties,
         })
+    }
+
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        let alone = self.watermark.is_some();
+        (!alone).then(|| self.tables.keys().cloned().collect())
     }
 }
 

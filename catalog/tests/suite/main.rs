@@ -3,6 +3,7 @@
 
 mod concurrency;
 mod errors;
+mod grouping;
 mod history;
 mod merging;
 mod model;
