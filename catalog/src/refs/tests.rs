@@ -78,3 +78,18 @@ async fn a_writer_that_slept_alone_has_won() {
     assert!(won.unwrap());
     assert_eq!(refs.latest("main").await.unwrap().unwrap().number, 4);
 }
+
+/// A folder is listed name by name, so no folder may hold many.
+#[tokio::test]
+async fn no_folder_holds_many_entries() {
+    let store = Store::memory();
+    publish(&Refs::new(store.clone()), 600).await;
+    let objects = store.object_store();
+    let folder = ref_folder("main");
+    let listed = objects.list_with_delimiter(Some(&folder)).await.unwrap();
+    assert!(listed.objects.is_empty() && listed.common_prefixes.len() <= 4);
+    for bucket in listed.common_prefixes {
+        let listed = objects.list_with_delimiter(Some(&bucket)).await.unwrap();
+        assert!(listed.objects.len() <= 256);
+    }
+}

@@ -63,6 +63,17 @@ impl Store {
         }
     }
 
+    /// The same store, with every request going through what `wrap` makes of it, such as a
+    /// store that counts requests.
+    #[must_use]
+    pub fn wrapped(
+        mut self,
+        wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Self {
+        self.inner = wrap(self.inner);
+        self
+    }
+
     /// The object store; paths are relative to the base. A put with `PutMode::Create` is durable
     /// when it is reported done, and so is every put that was done before it.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {

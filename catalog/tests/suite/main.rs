@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod concurrency;
+mod cost;
 mod errors;
 mod grouping;
 mod history;
 mod merging;
 mod model;
+mod moving;
+mod naming;
 mod property;
 mod s3;
 mod stores;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use catalog::{CommitId, Content, Key, Operation, Snapshot};
+use catalog::{CommitId, Content, ErrorKind, Key, Operation, RefKind, Side, Snapshot};
 
 pub(crate) type State = BTreeMap<Key, Content>;
 
@@ -14,10 +14,19 @@ pub(crate) struct Node {
     pub(crate) watermark: Option<u64>,
 }
 
-#[derive(Default)]
+/// A living branch or tag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ref {
+    pub(crate) kind: RefKind,
+    pub(crate) commit: CommitId,
+    pub(crate) protected: bool,
+}
+
 pub(crate) struct Model {
     pub(crate) nodes: HashMap<CommitId, Node>,
-    pub(crate) branches: BTreeMap<String, CommitId>,
+    pub(crate) refs: BTreeMap<String, Ref>,
+    /// Where each name ever went, the oldest first; none where it was deleted.
+    pub(crate) moves: BTreeMap<String, Vec<Option<CommitId>>>,
 }
 
 /// What a merge should come to.
@@ -33,7 +42,86 @@ pub(crate) fn state_of(snapshot: &Snapshot) -> State {
     snapshot.entries().unwrap().into_iter().collect()
 }
 
+pub(crate) fn apply(state: &mut State, operations: &[Operation]) {
+    for operation in operations {
+        match operation {
+            Operation::Put { key, content } => state.insert(key.clone(), content.clone()),
+            Operation::Delete { key } => state.remove(key),
+        };
+    }
+}
+
 impl Model {
+    pub(crate) fn new(root: CommitId) -> Self {
+        let node = Node {
+            parents: vec![],
+            state: State::new(),
+            watermark: None,
+        };
+        let mut model = Self {
+            nodes: HashMap::from([(root, node)]),
+            refs: BTreeMap::new(),
+            moves: BTreeMap::new(),
+        };
+        model.create("main", RefKind::Branch, root);
+        model
+    }
+
+    pub(crate) fn create(&mut self, name: &str, kind: RefKind, commit: CommitId) {
+        let protected = false;
+        self.set(
+            name,
+            Some(Ref {
+                kind,
+                commit,
+                protected,
+            }),
+        );
+    }
+
+    /// Lets the ref be this from now on, or deletes it.
+    pub(crate) fn set(&mut self, name: &str, to: Option<Ref>) {
+        let moves = self.moves.entry(name.to_string()).or_default();
+        moves.push(to.map(|to| to.commit));
+        match to {
+            Some(to) => self.refs.insert(name.to_string(), to),
+            None => self.refs.remove(name),
+        };
+    }
+
+    /// Moves a branch.
+    pub(crate) fn go(&mut self, branch: &str, commit: CommitId) {
+        let to = Ref {
+            commit,
+            ..self.refs[branch]
+        };
+        self.set(branch, Some(to));
+    }
+
+    /// The ref, where there is one of this kind; else the error there should be.
+    pub(crate) fn find(&self, name: &str, kind: RefKind) -> Result<Ref, ErrorKind> {
+        match self.refs.get(name) {
+            None => Err(ErrorKind::NotFound),
+            Some(found) if found.kind != kind => Err(ErrorKind::InvalidInput),
+            Some(found) => Ok(*found),
+        }
+    }
+
+    /// The branch, where it is there and not protected.
+    pub(crate) fn open(&self, name: &str) -> Result<Ref, ErrorKind> {
+        match self.find(name, RefKind::Branch)? {
+            found if found.protected => Err(ErrorKind::PermissionDenied),
+            found => Ok(found),
+        }
+    }
+
+    /// The commit that `name~back` means.
+    pub(crate) fn back(&self, name: &str, back: usize) -> Result<CommitId, ErrorKind> {
+        let head = self.refs.get(name).ok_or(ErrorKind::NotFound)?;
+        let line = self.line(head.commit);
+        line.get(back).copied().ok_or(ErrorKind::NotFound)
+    }
+
     pub(crate) fn add(
         &mut self,
         branch: &str,
@@ -41,30 +129,13 @@ impl Model {
         operations: &[Operation],
         mark: Option<u64>,
     ) {
-        let parent = self.branches[branch];
-        let node = &self.nodes[&parent];
-        let (mut state, watermark) = (node.state.clone(), mark.or(node.watermark));
-        for operation in operations {
-            match operation {
-                Operation::Put { key, content } => state.insert(key.clone(), content.clone()),
-                Operation::Delete { key } => state.remove(key),
-            };
-        }
-        let parents = vec![parent];
-        self.insert(
-            branch,
-            snapshot.id(),
-            Node {
-                parents,
-                state,
-                watermark,
-            },
-        );
-    }
-
-    pub(crate) fn insert(&mut self, branch: &str, id: CommitId, node: Node) {
-        self.nodes.insert(id, node);
-        self.branches.insert(branch.to_string(), id);
+        let parent = self.refs[branch].commit;
+        let mut node = self.nodes[&parent].clone();
+        apply(&mut node.state, operations);
+        node.watermark = mark.or(node.watermark);
+        node.parents = vec![parent];
+        self.nodes.insert(snapshot.id(), node);
+        self.go(branch, snapshot.id());
     }
 
     pub(crate) fn state(&self, id: CommitId) -> &State {
@@ -88,7 +159,12 @@ impl Model {
     }
 
     /// Every outcome that is right: there may be several best merge bases.
-    pub(crate) fn merge(&self, source: CommitId, target: CommitId) -> Vec<Expected> {
+    pub(crate) fn merge(
+        &self,
+        source: CommitId,
+        target: CommitId,
+        resolve: Option<Side>,
+    ) -> Vec<Expected> {
         let (a, b) = (self.ancestors(source), self.ancestors(target));
         if b.contains(&source) {
             return vec![Expected::UpToDate];
@@ -101,11 +177,18 @@ impl Model {
             let newer = |other: &&CommitId| other != id && self.ancestors(**other).contains(id);
             !common.iter().any(|other| newer(&other))
         });
-        best.map(|base| self.three_way(*base, source, target))
+        best.map(|base| self.three_way(*base, source, target, resolve))
             .collect()
     }
 
-    fn three_way(&self, base: CommitId, source: CommitId, target: CommitId) -> Expected {
+    /// The changes from `base` to `source` made on `target`.
+    pub(crate) fn three_way(
+        &self,
+        base: CommitId,
+        source: CommitId,
+        target: CommitId,
+        resolve: Option<Side>,
+    ) -> Expected {
         let (base, source, target) = (self.state(base), self.state(source), self.state(target));
         let keys: BTreeSet<_> = [base, source, target]
             .iter()
@@ -115,13 +198,16 @@ impl Model {
         let mut conflicts = Vec::new();
         for key in keys {
             let (b, s, t) = (base.get(key), source.get(key), target.get(key));
-            match (s == b, t == b, s == t) {
-                (true, _, _) | (_, _, true) => {}
-                (false, true, _) => {
+            if s == b || s == t {
+                continue;
+            }
+            match (t == b, resolve) {
+                (true, _) | (false, Some(Side::Theirs)) => {
                     merged.remove(key);
                     merged.extend(s.map(|content| (key.clone(), content.clone())));
                 }
-                (false, false, false) => conflicts.push(key.clone()),
+                (false, Some(Side::Ours)) => {}
+                (false, None) => conflicts.push(key.clone()),
             }
         }
         match conflicts.is_empty() {
