@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{branch, log, merge, models, predict, serve, sql, train};
+use crate::commands::{
+    branch, cherry_pick, diff, log, merge, models, predict, reset, revert, serve, sql, tag, train,
+};
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
 
@@ -69,8 +71,13 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     Sql(sql::SqlArgs),
     Branch(branch::BranchArgs),
-    Merge(merge::MergeArgs),
+    Tag(tag::TagArgs),
     Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Merge(merge::MergeArgs),
+    CherryPick(cherry_pick::CherryPickArgs),
+    Revert(revert::RevertArgs),
+    Reset(reset::ResetArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),

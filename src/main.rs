@@ -14,6 +14,7 @@ mod replay;
 mod server;
 mod settings;
 mod simulate;
+mod style;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -71,8 +72,13 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Serve(args) => commands::serve::run(args, settings).await,
         Command::Sql(args) => commands::sql::run(args, settings).await,
         Command::Branch(args) => commands::branch::run(args, settings).await,
-        Command::Merge(args) => commands::merge::run(args, settings).await,
+        Command::Tag(args) => commands::tag::run(args, settings).await,
         Command::Log(args) => commands::log::run(args, settings).await,
+        Command::Diff(args) => commands::diff::run(args, settings).await,
+        Command::Merge(args) => commands::merge::run(args, settings).await,
+        Command::CherryPick(args) => commands::cherry_pick::run(args, settings).await,
+        Command::Revert(args) => commands::revert::run(args, settings).await,
+        Command::Reset(args) => commands::reset::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Simulate(args) => simulate::run(args, settings).await,
         Command::Train(args) => commands::train::run(args, settings).await,

@@ -66,20 +66,20 @@ impl DeleteFile {
             false => data < self.sequence_number,
         }
     }
+}
 
-    /// No only when the bounds of the deleted paths rule `path` out.
-    fn may_name(&self, path: &str) -> bool {
-        let bound = |bounds: &HashMap<i32, Datum>| match bounds.get(&DELETE_FILE_PATH_ID) {
-            Some(datum) => match datum.literal() {
-                PrimitiveLiteral::String(text) => Some(text.clone()),
-                _ => None,
-            },
-            None => None,
-        };
-        let above = bound(self.file.lower_bounds()).is_none_or(|lower| lower.as_str() <= path);
-        let below = bound(self.file.upper_bounds()).is_none_or(|upper| path <= upper.as_str());
-        above && below
-    }
+/// No only when the bounds of the paths that a position delete names rule `path` out.
+pub(crate) fn may_name(delete: &DataFile, path: &str) -> bool {
+    let bound = |bounds: &HashMap<i32, Datum>| match bounds.get(&DELETE_FILE_PATH_ID) {
+        Some(datum) => match datum.literal() {
+            PrimitiveLiteral::String(text) => Some(text.clone()),
+            _ => None,
+        },
+        None => None,
+    };
+    let above = bound(delete.lower_bounds()).is_none_or(|lower| lower.as_str() <= path);
+    let below = bound(delete.upper_bounds()).is_none_or(|upper| path <= upper.as_str());
+    above && below
 }
 
 /// The live delete files of a table, by what they apply to.
@@ -129,7 +129,7 @@ impl DeleteIndex {
         let all = by_path.chain(by_partition).chain(&self.global);
         let mut applying: Vec<Arc<DeleteFile>> = all
             .filter(|delete| delete.covers_sequence(sequence_number))
-            .filter(|delete| !delete.is_positional() || delete.may_name(file.file_path()))
+            .filter(|delete| !delete.is_positional() || may_name(&delete.file, file.file_path()))
             .cloned()
             .collect();
         applying.sort_by_key(|delete| delete.sequence_number);

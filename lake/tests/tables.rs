@@ -6,10 +6,22 @@
 mod altering;
 #[path = "tables/appending.rs"]
 mod appending;
+#[path = "tables/branching.rs"]
+mod branching;
+#[path = "tables/diffing.rs"]
+mod diffing;
 #[path = "tables/evolving.rs"]
 mod evolving;
 #[path = "tables/files.rs"]
 mod files;
+#[path = "tables/merging.rs"]
+mod merging;
+#[path = "tables/merging_property.rs"]
+mod merging_property;
+#[path = "tables/picking.rs"]
+mod picking;
+#[path = "tables/rebasing.rs"]
+mod rebasing;
 #[path = "tables/staging.rs"]
 mod staging;
 #[path = "tables/support.rs"]

@@ -24,6 +24,7 @@ pub mod flight;
 
 mod bounds;
 mod catalogs;
+mod diff;
 #[allow(dead_code)]
 mod dml;
 mod engine;

@@ -1,12 +1,19 @@
 //! The commands, one file each, and the opening of the lake that they share.
 
 pub(crate) mod branch;
+pub(crate) mod cherry_pick;
+pub(crate) mod diff;
 pub(crate) mod log;
 pub(crate) mod merge;
+mod merging;
 pub(crate) mod models;
 pub(crate) mod predict;
+mod refs;
+pub(crate) mod reset;
+pub(crate) mod revert;
 pub(crate) mod serve;
 pub(crate) mod sql;
+pub(crate) mod tag;
 pub(crate) mod train;
 
 use std::sync::Arc;

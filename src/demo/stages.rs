@@ -1,6 +1,6 @@
 //! What the demo does, stage by stage.
 
-use catalog::{Catalog, Error, KeysOnly, MergeOptions, Result};
+use catalog::{Catalog, Error, MergeOptions, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use ml::{Metrics, TrainOutcome, TrainProgress, TrainSpec};
 use query::flight::Client;
@@ -151,8 +151,8 @@ impl<'a> Demo<'a> {
             message: Some(format!("promote {MODEL}")),
             ..MergeOptions::default()
         };
-        let catalog = self.catalog();
-        let report = catalog.merge(BRANCH, "main", &options, &KeysOnly).await?;
+        let lake = self.server.engine().lake();
+        let report = lake.merge(BRANCH, "main", &options).await?;
         let how = match report.into_result()?.commit {
             Some(id) => format!("commit {} has the rows and the model", id.short()),
             None => "nothing to merge".to_owned(),

@@ -48,7 +48,8 @@ pub enum MergeRule {
 pub enum Merged {
     /// Both changes in one content.
     Content {
-        /// What the key points to from now on; in a dry run what it points to on the target.
+        /// What the key points to from now on; in a dry run anything that is not what it
+        /// points to on the target, unless nothing would change.
         content: Content,
         /// How, in a few words for people.
         how: String,

@@ -46,6 +46,8 @@ pub(crate) struct LakeTable {
     fields: Fields,
     columns: Columns,
     positions: PositionDeletes,
+    /// The files to read instead of the table's.
+    only: Option<Arc<Vec<ScanFile>>>,
 }
 
 /// A file that a scan must read, with what its manifest says about the columns asked for.
@@ -72,7 +74,14 @@ impl LakeTable {
             fields,
             schema,
             table,
+            only: None,
         }
+    }
+
+    /// Reads `files`, of whatever state of the table, instead of those it has.
+    pub(crate) fn with_files(mut self, files: Vec<ScanFile>) -> Self {
+        self.only = Some(Arc::new(files));
+        self
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -86,7 +95,10 @@ impl LakeTable {
         filters: &[Expr],
         wanted: &[usize],
     ) -> Result<Vec<Candidate>> {
-        let files = self.table.data_files().await.map_err(into_datafusion)?;
+        let files = match &self.only {
+            Some(files) => Arc::clone(files),
+            None => self.table.data_files().await.map_err(into_datafusion)?,
+        };
         let statistics: Vec<Arc<Statistics>> = files
             .iter()
             .map(|file| {

@@ -1,0 +1,121 @@
+//! Merging what two sides changed of one key: the lake's part of the catalog's merges,
+//! cherry-picks and reverts, and of commits that another commit overtook.
+//!
+//! Tables merge by their files (see [`files`]) and by their columns, partitioning and
+//! properties (see [`shape`] and [`schema`]); what theirs added comes in as one new
+//! snapshot and no data file is rewritten. Namespaces merge by property. Anything else
+//! that both sides changed is a conflict.
+
+mod clash;
+mod files;
+mod keys;
+mod lineage;
+mod schema;
+mod shape;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{BothChanged, Content, ContentMerge, Merged, Result};
+use iceberg::spec::TableMetadata;
+
+use self::lineage::Lineage;
+use crate::metadata::TableFiles;
+
+/// The states of one table that meet in a merge.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    /// What both sides come from; in a revert the commit to undo.
+    base: &'a TableMetadata,
+    /// Where the result goes.
+    ours: &'a TableMetadata,
+    /// What is brought in.
+    theirs: &'a TableMetadata,
+}
+
+impl<'a> Sides<'a> {
+    /// One part of base, ours and theirs.
+    fn each<T>(&self, part: impl Fn(&'a TableMetadata) -> T) -> [T; 3] {
+        [self.base, self.ours, self.theirs].map(part)
+    }
+}
+
+/// The three-way merge of tables and of what else a lake holds.
+pub struct TableMerge {
+    files: Arc<TableFiles>,
+    /// Whether the new snapshots say where their files come from; a commit that is only
+    /// moved to a newer head is no merge.
+    lineage: bool,
+}
+
+impl TableMerge {
+    /// For merges, cherry-picks and reverts.
+    pub(crate) fn new(files: Arc<TableFiles>) -> Self {
+        let lineage = true;
+        Self { files, lineage }
+    }
+
+    /// For commits that another commit has overtaken.
+    pub(crate) fn rebasing(files: Arc<TableFiles>) -> Self {
+        let lineage = false;
+        Self { files, lineage }
+    }
+
+    async fn tables(&self, changed: &BothChanged<'_>, at: [&str; 3]) -> Result<Merged> {
+        let [base, ours, theirs] = at.map(|location| self.files.metadata(location));
+        let (base, ours, theirs) = futures::try_join!(base, ours, theirs)?;
+        let merge = table::Merge {
+            files: &self.files,
+            sides: Sides {
+                base: &base,
+                ours: &ours,
+                theirs: &theirs,
+            },
+            location: at[1],
+            their_location: at[2],
+            rule: changed.rule,
+            lineage: self.lineage.then(|| Lineage {
+                source: changed.source.to_owned(),
+                commit: changed.source_commit,
+            }),
+            dry_run: changed.dry_run,
+        };
+        merge.run().await
+    }
+}
+
+#[async_trait]
+impl ContentMerge for TableMerge {
+    async fn merge(&self, changed: &BothChanged<'_>) -> Result<Merged> {
+        let (base, ours, theirs) = (changed.base, changed.ours, changed.theirs);
+        if let (Some(base), Some(ours), Some(theirs)) = (base, ours, theirs)
+            && let Some(locations) = one_table([base, ours, theirs])
+        {
+            return self.tables(changed, locations).await;
+        }
+        if let (Some(ours), Some(theirs)) = (properties(ours), properties(theirs)) {
+            let nothing = BTreeMap::new();
+            let base = properties(base).unwrap_or(&nothing);
+            return Ok(keys::namespaces(base, ours, theirs));
+        }
+        keys::conflict(&self.files, changed).await
+    }
+}
+
+/// Where the metadata of each is, when all are states of one Iceberg table.
+fn one_table(contents: [&Content; 3]) -> Option<[&str; 3]> {
+    let [base, ours, theirs] = contents;
+    if base.uuid() != ours.uuid() || base.uuid() != theirs.uuid() {
+        return None;
+    }
+    Some([keys::table(base)?, keys::table(ours)?, keys::table(theirs)?])
+}
+
+fn properties(content: Option<&Content>) -> Option<&BTreeMap<String, String>> {
+    match content {
+        Some(Content::Namespace { properties }) => Some(properties),
+        _ => None,
+    }
+}

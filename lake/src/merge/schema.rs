@@ -1,0 +1,116 @@
+//! The three-way merge of a table's columns, by field id.
+//!
+//! A column changed on one side is taken; changed alike on both, it is fine. Columns that
+//! both sides added carry the same field id, under which each side's files hold their
+//! values: unless they are one and the same column, they cannot live in one table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iceberg::spec::{NestedFieldRef, Schema, TableMetadata};
+
+use super::Sides;
+use super::clash::{Clash, Outcome, pick};
+
+/// The schema to come; none when ours is already it.
+pub(super) fn merged(sides: &Sides<'_>) -> Outcome<Option<Schema>> {
+    field_ids_agree(sides)?;
+    let [base, ours, theirs] = sides.each(TableMetadata::current_schema);
+    if same(base, theirs) || same(ours, theirs) {
+        return Ok(None);
+    }
+    if same(base, ours) {
+        return Ok(Some(theirs.as_ref().clone()));
+    }
+    let fields = columns(base, ours, theirs)?;
+    distinct(&fields)?;
+    let identifiers = pick([base, ours, theirs].map(|schema| identifiers(schema)))
+        .ok_or_else(|| Clash::new("both sides changed the identifier columns"))?;
+    let schema = Schema::builder()
+        .with_schema_id(ours.schema_id())
+        .with_identifier_field_ids(identifiers)
+        .with_fields(fields)
+        .build();
+    let schema = schema.map_err(|e| {
+        Clash::new(format!(
+            "the columns of both sides do not go together: {}",
+            e.message()
+        ))
+    })?;
+    Ok((!same(ours, &schema)).then_some(schema))
+}
+
+fn same(a: &Schema, b: &Schema) -> bool {
+    a.as_struct() == b.as_struct() && identifiers(a) == identifiers(b)
+}
+
+fn identifiers(schema: &Schema) -> BTreeSet<i32> {
+    schema.identifier_field_ids().collect()
+}
+
+/// Every field id must mean the same column on both sides, in whatever schema of their
+/// past: a file written then still holds its values under that id.
+fn field_ids_agree(sides: &Sides<'_>) -> Outcome<()> {
+    if sides.ours.last_column_id() == sides.base.last_column_id()
+        || sides.theirs.last_column_id() == sides.base.last_column_id()
+    {
+        return Ok(());
+    }
+    let (ours, theirs) = (definitions(sides.ours), definitions(sides.theirs));
+    for (id, ours) in &ours {
+        let Some(theirs) = theirs.get(id) else {
+            continue;
+        };
+        if ours.is_disjoint(theirs) {
+            let one = |set: &BTreeSet<String>| set.first().cloned().unwrap_or_default();
+            return Err(Clash::new(format!(
+                "both sides added a column, {} and {}, under one field id",
+                one(ours),
+                one(theirs)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// By field id, what the column was called and held in any schema.
+fn definitions(metadata: &TableMetadata) -> BTreeMap<i32, BTreeSet<String>> {
+    let mut definitions: BTreeMap<i32, BTreeSet<String>> = BTreeMap::new();
+    for schema in metadata.schemas_iter() {
+        for (id, field) in schema.field_id_to_fields() {
+            let definition = format!("{} {}", field.name, field.field_type);
+            definitions.entry(*id).or_default().insert(definition);
+        }
+    }
+    definitions
+}
+
+fn columns(base: &Schema, ours: &Schema, theirs: &Schema) -> Outcome<Vec<NestedFieldRef>> {
+    let column = |schema: &Schema, id| schema.as_struct().field_by_id(id).cloned();
+    let new = theirs.as_struct().fields().iter();
+    let new = new.filter(|field| column(ours, field.id).is_none());
+    let mut fields = Vec::new();
+    for field in ours.as_struct().fields().iter().chain(new) {
+        let id = field.id;
+        let picked = pick([column(base, id), column(ours, id), column(theirs, id)]);
+        fields.extend(
+            picked
+                .ok_or_else(|| Clash::new(format!("both sides changed column {}", field.name)))?,
+        );
+    }
+    Ok(fields)
+}
+
+/// Engines that fold case could not tell columns apart that differ in nothing else.
+fn distinct(fields: &[NestedFieldRef]) -> Outcome<()> {
+    let mut seen = BTreeSet::new();
+    for field in fields {
+        if !seen.insert(field.name.to_lowercase()) {
+            let reason = format!(
+                "both sides have a column of their own called {}",
+                field.name
+            );
+            return Err(Clash::new(reason));
+        }
+    }
+    Ok(())
+}
