@@ -14,6 +14,7 @@ use crate::model::{Commit, CommitId, CommitMeta, Operation, Snapshot};
 use crate::rebase::Rebase;
 use crate::references::{self, RefInfo};
 use crate::refs::{Head, Move, Position, RefKind, RefLogEntry, Refs, validate_name};
+use crate::reset;
 use crate::resolve::{Look, resolve};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
@@ -295,10 +296,13 @@ impl Catalog {
         references::protect(&self.0, name, protected, author).await
     }
 
-    /// Moves a branch to any commit. What it leaves stays reachable through
-    /// [`Catalog::ref_log`], so this can be undone by another reset.
+    /// Moves a branch to any commit, and gives the commit it is at then. What it leaves stays
+    /// reachable through [`Catalog::ref_log`], so this can be undone by another reset.
+    ///
+    /// Watermarks do not go back: where they would, a commit on top of `to` keeps them, and a
+    /// running ingester goes on. Rows it committed since are off the branch, like all else.
     pub async fn reset_branch(&self, name: &str, to: &str, author: &str) -> Result<Arc<Commit>> {
-        references::reset(&self.0, name, to, author).await
+        reset::reset(&self.0, name, to, author).await
     }
 
     /// At most `limit` moves of a ref, newest first; also of one that is deleted.

@@ -32,6 +32,7 @@ pub mod model;
 mod rebase;
 mod references;
 mod refs;
+mod reset;
 mod resolve;
 mod snapshots;
 pub mod store;

@@ -101,22 +101,6 @@ pub(crate) async fn protect(
     .map(drop)
 }
 
-pub(crate) async fn reset(
-    inner: &Inner,
-    name: &str,
-    to: &str,
-    author: &str,
-) -> Result<Arc<Commit>> {
-    let commit = resolve(inner, to, Look::Anew).await?;
-    edit(inner, RefKind::Branch, name, |head| {
-        head.check_unprotected(name, "resetting it")?;
-        let action = format!("reset to {to}");
-        Ok(Some(head.moved(Some(commit.id), author, action)))
-    })
-    .await?;
-    Ok(commit)
-}
-
 /// Gives a branch another name: the new one begins where the old one ends. Whoever stops in
 /// between leaves both.
 pub(crate) async fn rename(inner: &Inner, old: &str, new: &str, author: &str) -> Result<()> {

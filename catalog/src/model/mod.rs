@@ -14,4 +14,4 @@ pub use snapshot::{KeyDiff, Snapshot};
 
 pub(crate) use commit::{FORMAT, check_format};
 pub(crate) use flat::Flat;
-pub(crate) use state::State;
+pub(crate) use state::{State, WATERMARK};

@@ -8,7 +8,7 @@ use super::{Content, Key, KeyDiff, Operation};
 use crate::{Error, Result};
 
 /// Commit properties with this prefix carry an ingester's log position.
-const WATERMARK: &str = "watermark.";
+pub(crate) const WATERMARK: &str = "watermark.";
 
 /// Contents and watermarks after some commit.
 ///

@@ -252,10 +252,20 @@ async fn reset(catalog: &Catalog, model: &mut Model, branch: &str, to: (&str, us
     let expected = model
         .back(to.0, to.1)
         .and_then(|commit| model.open(branch).map(|_| commit));
-    if let Some((commit, expected)) = agree(result, expected) {
-        assert_eq!(commit.id, expected);
-        model.go(branch, expected);
+    let Some((commit, target)) = agree(result, expected) else {
+        return;
+    };
+    let mark = model.nodes[&model.refs[branch].commit].watermark;
+    let mut node = model.nodes[&target].clone();
+    if mark > node.watermark {
+        // A commit on top keeps the ingester's position.
+        assert_eq!((commit.parent, commit.operations.len()), (Some(target), 0));
+        (node.parents, node.watermark) = (vec![target], mark);
+        model.nodes.insert(commit.id, node);
+    } else {
+        assert_eq!(commit.id, target);
     }
+    model.go(branch, commit.id);
 }
 
 async fn rename(catalog: &Catalog, model: &mut Model, old: &str, new: &str) {
