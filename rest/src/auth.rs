@@ -5,6 +5,8 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,9 +30,21 @@ pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) 
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
+    authorization(headers, "bearer")
+}
+
+/// What follows `scheme` in the header that says who asks.
+fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let (given, rest) = value.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+/// The secret of a client that gives it in the header, as RFC 6749 (section 2.3.1) prefers.
+fn basic(headers: &HeaderMap) -> Option<String> {
+    let decoded = BASE64_STANDARD.decode(authorization(headers, "basic")?);
+    let pair = String::from_utf8(decoded.ok()?).ok()?;
+    pair.split_once(':').map(|(_, secret)| secret.to_owned())
 }
 
 /// The form a client sends (RFC 6749, section 4.4, and RFC 8693).
@@ -43,7 +57,7 @@ struct Grant {
 
 /// `POST /v1/oauth/tokens`: the server's token for whoever knows it. The id of the
 /// client and the scope may be anything.
-pub(crate) async fn token(State(api): State<Api>, form: String) -> Response {
+pub(crate) async fn token(State(api): State<Api>, headers: HeaderMap, form: String) -> Response {
     let Some(check) = api.check_token() else {
         let message = "no token is asked here: leave the credential out";
         return refused(400, "invalid_request", message);
@@ -56,7 +70,7 @@ pub(crate) async fn token(State(api): State<Api>, form: String) -> Response {
         return refused(400, "invalid_request", message);
     };
     let secret = match grant.grant_type.as_str() {
-        "client_credentials" => grant.client_secret,
+        "client_credentials" => grant.client_secret.or_else(|| basic(&headers)),
         EXCHANGE => grant.subject_token,
         _ => {
             let message = "the grant type must be client_credentials";

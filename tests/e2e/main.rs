@@ -16,5 +16,6 @@ mod embedded_broker;
 mod iceberg;
 mod models;
 mod replay;
+mod rest;
 mod sql_errors;
 mod versions;

@@ -62,6 +62,12 @@ impl Served {
         }
     }
 
+    /// Sends no token from now on.
+    pub(crate) fn without_token(mut self) -> Self {
+        self.token = "";
+        self
+    }
+
     /// Sends `token` from now on.
     pub(crate) fn with_token(mut self, token: &'static str) -> Self {
         self.token = token;
@@ -108,10 +114,14 @@ impl Served {
         body: Option<String>,
     ) -> Answer {
         let body = body.unwrap_or_default();
-        let (length, token) = (body.len(), self.token);
+        let length = body.len();
+        let token = match self.token {
+            "" => String::new(),
+            token => format!("authorization: Bearer {token}\r\n"),
+        };
         let request = format!(
             "{method} /v1/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-             authorization: Bearer {token}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+             content-length: {length}\r\n{token}{headers}\r\n{body}"
         );
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         connection.write_all(request.as_bytes()).await.unwrap();

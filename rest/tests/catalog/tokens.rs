@@ -25,7 +25,7 @@ async fn a_token_is_asked_of_everybody() {
 
 #[tokio::test]
 async fn a_client_that_knows_the_token_gets_it() {
-    let served = Served::guarded("open sesame").await.with_token("");
+    let served = Served::guarded("open sesame").await.without_token();
     for form in [
         "grant_type=client_credentials&client_id=x&client_secret=open+sesame&scope=catalog",
         "grant_type=client_credentials&client_secret=open%20sesame",
@@ -35,6 +35,11 @@ async fn a_client_that_knows_the_token_gets_it() {
         assert_eq!(token["access_token"], "open sesame");
         assert_eq!(token["token_type"], "bearer");
     }
+    // `duck:open sesame`
+    let basic = format!("{FORM}authorization: Basic ZHVjazpvcGVuIHNlc2FtZQ==\r\n");
+    let form = Some("grant_type=client_credentials".to_owned());
+    let token = served.ask("POST", "oauth/tokens", &basic, form).await.ok();
+    assert_eq!(token.body["access_token"], "open sesame");
     for (form, status, error) in [
         (
             "grant_type=client_credentials&client_secret=x",

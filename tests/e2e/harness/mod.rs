@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) use ceph::Ceph;
 pub(crate) use command::{Finished, run, run_with_input};
 pub(crate) use mosquitto::Mosquitto;
-pub(crate) use python::python;
+pub(crate) use python::{duckdb, python};
 pub(crate) use server::Server;
 pub(crate) use site::Site;
 

@@ -7,7 +7,17 @@ use super::{Finished, checkout, run_with_input};
 
 /// Runs a script of `tests/python` to its end with `input` on its standard input.
 pub(crate) fn python(script: &str, args: &[&str], input: &str) -> Finished {
-    let interpreter = tools().join("venv/bin/python");
+    run_in("venv", script, args, input)
+}
+
+/// The same with DuckDB, which has an environment of its own: its release that reads
+/// Iceberg catalogs is not the newest.
+pub(crate) fn duckdb(script: &str, args: &[&str]) -> Finished {
+    run_in("venv-duckdb", script, args, "")
+}
+
+fn run_in(environment: &str, script: &str, args: &[&str], input: &str) -> Finished {
+    let interpreter = tools().join(environment).join("bin/python");
     assert!(
         interpreter.exists(),
         "{} is missing: run `make setup-test`",

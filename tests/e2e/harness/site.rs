@@ -17,6 +17,7 @@ struct Settings {
     lake: String,
     mqtt: String,
     ingest: String,
+    more: String,
     streams: String,
 }
 
@@ -33,6 +34,7 @@ impl Site {
                 lake: format!("url = {:?}", lake.display().to_string()),
                 mqtt: "listen = \"127.0.0.1:0\"".to_owned(),
                 ingest: "flush_interval = \"500ms\"".to_owned(),
+                more: String::new(),
                 streams: String::new(),
             },
             folder,
@@ -67,6 +69,11 @@ impl Site {
         self.with(|settings| settings.ingest = lines.to_owned())
     }
 
+    /// A whole section that the others do not have, such as `[auth]`.
+    pub(crate) fn section(self, lines: &str) -> Self {
+        self.with(|settings| writeln!(settings.more, "{lines}\n").unwrap())
+    }
+
     /// One more stream, as lines of its `[[stream]]` section.
     pub(crate) fn stream(self, lines: &str) -> Self {
         self.with(|settings| {
@@ -85,10 +92,11 @@ impl Site {
             lake,
             mqtt,
             ingest,
+            more,
             streams,
         } = &self.settings;
         let text = format!(
-            "data_dir = {:?}\nauthor = \"tester\"\n\n[lake]\n{lake}\n\n[listen]\nhttp = \"127.0.0.1:0\"\nflight = \"127.0.0.1:0\"\n\n[mqtt]\n{mqtt}\n\n[ingest]\n{ingest}\n\n{streams}",
+            "data_dir = {:?}\nauthor = \"tester\"\n\n[lake]\n{lake}\n\n[listen]\nhttp = \"127.0.0.1:0\"\nflight = \"127.0.0.1:0\"\n\n[mqtt]\n{mqtt}\n\n[ingest]\n{ingest}\n\n{more}{streams}",
             self.path("node").display().to_string()
         );
         std::fs::write(self.path("pumphouse.toml"), text).unwrap();
