@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use catalog::{Catalog, CommitMeta, Key, Result, Snapshot, Store};
+use futures::Stream;
 use iceberg::spec::{DataFile, TableMetadata, TableMetadataRef, ViewMetadata};
 use uuid::Uuid;
 
@@ -150,6 +151,20 @@ impl Lake {
     /// that does not fit, or a null in a required column.
     pub async fn write(&self, table: &Table, batches: Vec<RecordBatch>) -> Result<Vec<DataFile>> {
         write::write(self.store(), table, batches).await
+    }
+
+    /// Like [`Lake::write`], for rows that come one batch at a time: at most half a
+    /// gigabyte of them is kept in memory, and files get as large as that allows.
+    ///
+    /// # Errors
+    /// Those of [`Lake::write`], and the stream's own. Files written before are left to
+    /// garbage collection.
+    pub async fn write_stream(
+        &self,
+        table: &Table,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send,
+    ) -> Result<Vec<DataFile>> {
+        write::write_stream(self.store(), table, batches).await
     }
 
     /// A change that adds files to tables, for [`Catalog::commit`].

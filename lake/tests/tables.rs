@@ -22,6 +22,8 @@ mod merging_property;
 mod picking;
 #[path = "tables/rebasing.rs"]
 mod rebasing;
+#[path = "tables/partitioning.rs"]
+mod partitioning;
 #[path = "tables/staging.rs"]
 mod staging;
 #[path = "tables/support.rs"]

@@ -1,61 +1,95 @@
-//! Splitting rows by day partition and sorting them within.
+//! Splitting rows by partition and sorting them within.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UInt32Array};
+use std::collections::HashMap;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortOptions, take_record_batch};
-use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
-use arrow::row::{RowConverter, SortField};
+use arrow::datatypes::DataType;
+use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use catalog::{Error, Result};
 
 use super::layout::Layout;
+use super::partition::Partition;
 use crate::error;
-
-const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// The sorted rows of one file.
 pub(super) struct Part {
-    /// The partition: days since 1970, absent for a null time or an unpartitioned table.
-    pub(super) day: Option<i32>,
+    pub(super) partition: Partition,
     pub(super) rows: RecordBatch,
 }
 
 /// `rows` sorted by the table's sort order, one part a partition.
 pub(super) fn arrange(layout: &Layout, rows: RecordBatch) -> Result<Vec<Part>> {
-    let days = match &layout.day {
-        Some(by) => Some(days_of(rows.column(by.column))?),
-        None => None,
-    };
-    let order = order(layout, &rows, days.as_ref())?;
+    let partitions = layout.partitioning.columns(&rows)?;
+    let order = order(layout, &rows, &partitions)?;
     let sorted = match &order {
-        Some(order) => take_record_batch(&rows, order).map_err(error::arrow("could not sort"))?,
+        Some(order) => taken(&rows, order)?,
         None => rows,
     };
-    let Some(days) = days else {
-        return Ok(vec![Part {
-            day: None,
-            rows: sorted,
-        }]);
+    let at = |row: usize| match &order {
+        Some(order) => order.value(row) as usize,
+        None => row,
     };
-    let day_at = |row: usize| {
-        let row = order
-            .as_ref()
-            .map_or(row, |order| order.value(row) as usize);
-        days.is_valid(row).then(|| days.value(row))
-    };
-    Ok(split(&sorted, day_at))
-}
-
-fn split(rows: &RecordBatch, day_at: impl Fn(usize) -> Option<i32>) -> Vec<Part> {
+    let keys = keys(&partitions)?;
     let mut parts = Vec::new();
     let mut start = 0;
-    for end in 1..=rows.num_rows() {
-        let day = day_at(start);
-        if end == rows.num_rows() || day_at(end) != day {
-            let rows = rows.slice(start, end - start);
-            parts.push(Part { day, rows });
+    for end in 1..=sorted.num_rows() {
+        let ends = end == sorted.num_rows()
+            || keys
+                .as_ref()
+                .is_some_and(|keys| keys.row(at(end)) != keys.row(at(start)));
+        if ends {
+            parts.push(Part {
+                partition: layout.partitioning.at(&partitions, at(start))?,
+                rows: sorted.slice(start, end - start),
+            });
             start = end;
         }
     }
-    parts
+    Ok(parts)
+}
+
+/// `rows` split by partition, in their order; the keys are those of all batches of one
+/// layout. Parts of a partitioned table share no memory.
+pub(super) fn split(
+    layout: &Layout,
+    rows: RecordBatch,
+) -> Result<Vec<(Option<OwnedRow>, RecordBatch)>> {
+    let partitions = layout.partitioning.columns(&rows)?;
+    let Some(keys) = keys(&partitions)? else {
+        return Ok(vec![(None, rows)]);
+    };
+    let mut groups: HashMap<_, Vec<u32>> = HashMap::new();
+    for (row, key) in (0..).zip(keys.iter()) {
+        groups.entry(key).or_default().push(row);
+    }
+    let groups = groups.into_iter();
+    groups
+        .map(|(key, chosen)| Ok((Some(key.owned()), taken(&rows, &chosen.into())?)))
+        .collect()
+}
+
+fn taken(rows: &RecordBatch, chosen: &UInt32Array) -> Result<RecordBatch> {
+    take_record_batch(rows, chosen).map_err(error::arrow("could not sort"))
+}
+
+/// Comparable partitions of the rows; `None` for an unpartitioned table.
+fn keys(partitions: &[ArrayRef]) -> Result<Option<Rows>> {
+    if partitions.is_empty() {
+        return Ok(None);
+    }
+    let fields = partitions.iter().map(partition_field).collect();
+    convert(fields, partitions).map(Some)
+}
+
+fn partition_field(values: &ArrayRef) -> SortField {
+    SortField::new(values.data_type().clone())
+}
+
+fn convert(fields: Vec<SortField>, columns: &[ArrayRef]) -> Result<Rows> {
+    RowConverter::new(fields)
+        .and_then(|converter| converter.convert_columns(columns))
+        .map_err(error::arrow("could not sort"))
 }
 
 /// The row numbers in sorted order; `None` when the rows stay as they are.
@@ -64,14 +98,10 @@ fn split(rows: &RecordBatch, day_at: impl Fn(usize) -> Option<i32>) -> Vec<Part>
 fn order(
     layout: &Layout,
     rows: &RecordBatch,
-    days: Option<&Int32Array>,
+    partitions: &[ArrayRef],
 ) -> Result<Option<UInt32Array>> {
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    let mut fields = Vec::new();
-    if let Some(days) = days {
-        columns.push(std::sync::Arc::new(days.clone()));
-        fields.push(SortField::new(DataType::Int32));
-    }
+    let mut columns = partitions.to_vec();
+    let mut fields: Vec<_> = partitions.iter().map(partition_field).collect();
     for by in &layout.sort {
         let column = rows.column(by.column);
         columns.push(ArrayRef::clone(column));
@@ -80,9 +110,7 @@ fn order(
     if columns.is_empty() {
         return Ok(None);
     }
-    let keys = RowConverter::new(fields)
-        .and_then(|converter| converter.convert_columns(&columns))
-        .map_err(error::arrow("could not sort"))?;
+    let keys = convert(fields, &columns)?;
     let count = u32::try_from(rows.num_rows())
         .map_err(|_| Error::internal("too many rows to sort at once"))?;
     let mut order: Vec<u32> = (0..count).collect();
@@ -92,45 +120,4 @@ fn order(
 
 fn sort_field(data_type: &DataType, options: SortOptions) -> SortField {
     SortField::new_with_options(data_type.clone(), options)
-}
-
-/// The UTC day of each value, in days since 1970; times before it belong to the day
-/// that began before them.
-fn days_of(column: &ArrayRef) -> Result<Int32Array> {
-    match column.data_type() {
-        DataType::Date32 => Ok(column.as_primitive::<Date32Type>().reinterpret_cast()),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            let micros = column.as_primitive::<TimestampMicrosecondType>();
-            // An i64 of microseconds spans 107 million days: it always fits.
-            Ok(micros.unary(|at| at.div_euclid(MICROS_A_DAY) as i32))
-        }
-        other => {
-            let message = format!("cannot partition by the day of a {other} column");
-            Err(Error::unsupported(message))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::TimestampMicrosecondArray;
-
-    use super::*;
-
-    #[test]
-    fn days_floor_on_both_sides_of_1970() {
-        let times = vec![
-            Some(-1),
-            Some(0),
-            Some(MICROS_A_DAY - 1),
-            None,
-            Some(-MICROS_A_DAY),
-        ];
-        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times));
-        let days = days_of(&times).unwrap();
-        let days: Vec<_> = days.iter().collect();
-        assert_eq!(days, [Some(-1), Some(0), Some(0), None, Some(-1)]);
-    }
 }

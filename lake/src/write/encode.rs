@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use catalog::{Error, Result};
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, Struct};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, SortingColumn};
@@ -98,16 +98,12 @@ fn data_file(
     size: usize,
 ) -> Result<DataFile> {
     let metrics = Metrics::of(layout, &part.rows, footer)?;
-    let partition = match layout.day {
-        Some(_) => Struct::from_iter([part.day.map(Literal::date)]),
-        None => Struct::empty(),
-    };
     let groups = footer.row_groups().iter();
     let mut file = DataFileBuilder::default();
     file.content(DataContentType::Data)
-        .file_path(layout.new_location(part.day))
+        .file_path(layout.new_location(&part.partition.folder))
         .file_format(DataFileFormat::Parquet)
-        .partition(partition)
+        .partition(part.partition.values.clone())
         .partition_spec_id(layout.spec_id)
         .record_count(part.rows.num_rows() as u64)
         .file_size_in_bytes(size as u64)

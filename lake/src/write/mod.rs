@@ -1,17 +1,21 @@
-//! Writing rows as a table's Parquet files: conform, split by day, sort, encode, put.
+//! Writing rows as a table's Parquet files: conform, split by partition, sort, encode,
+//! put.
 
 mod arrange;
 mod conform;
 mod encode;
 mod layout;
 mod metrics;
+mod partition;
+mod stream;
+mod transform;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use catalog::{Error, Result, Store};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use iceberg::spec::DataFile;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
@@ -39,18 +43,36 @@ pub(crate) async fn write(
     batches: Vec<RecordBatch>,
 ) -> Result<Vec<DataFile>> {
     let layout = Arc::new(Layout::of(table)?);
+    let conform = Arc::new(Conform::new(table));
     let mut files = Vec::new();
     for chunk in chunks(&batches) {
-        let layout = Arc::clone(&layout);
-        let conform = Conform::new(table);
-        let encode = move || encode_chunk(&layout, &conform, &chunk);
-        let encoded = tokio::task::spawn_blocking(encode).await;
-        let encoded = encoded.map_err(|e| {
-            Error::internal("encoding Parquet files was interrupted").with_source(e)
-        })??;
-        files.extend(put_all(store, encoded).await?);
+        let (layout, conform) = (Arc::clone(&layout), Arc::clone(&conform));
+        files.extend(write_chunk(store, layout, conform, chunk).await?);
     }
     Ok(files)
+}
+
+/// Writes the rows of a stream as files of `table`, with bounded memory.
+pub(crate) async fn write_stream(
+    store: &Store,
+    table: &Table,
+    batches: impl Stream<Item = Result<RecordBatch>>,
+) -> Result<Vec<DataFile>> {
+    stream::write(store, table, batches, stream::BOUNDS).await
+}
+
+/// Writes rows that are sorted together, one file a partition.
+async fn write_chunk(
+    store: &Store,
+    layout: Arc<Layout>,
+    conform: Arc<Conform>,
+    chunk: Vec<RecordBatch>,
+) -> Result<Vec<DataFile>> {
+    let encode = move || encode_chunk(&layout, &conform, &chunk);
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    let encoded = encoded
+        .map_err(|e| Error::internal("encoding Parquet files was interrupted").with_source(e))??;
+    put_all(store, encoded).await
 }
 
 fn encode_chunk(layout: &Layout, conform: &Conform, chunk: &[RecordBatch]) -> Result<Vec<Encoded>> {
