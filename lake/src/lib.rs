@@ -45,6 +45,7 @@ mod stage;
 mod storage;
 mod summary;
 mod table;
+mod view;
 mod view_files;
 mod write;
 
@@ -59,3 +60,4 @@ pub use merge::TableMerge;
 pub use partition::PartitionField;
 pub use stage::{Rewrite, RewriteKind};
 pub use table::{ScanFile, Table};
+pub use view::{DIALECT, View, ViewSpec};

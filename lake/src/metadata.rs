@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{
     FormatVersion, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestList,
-    TableMetadata, TableMetadataRef,
+    TableMetadata, TableMetadataRef, ViewMetadata,
 };
 use object_store::ObjectStoreExt;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ const LIST_CACHE: usize = 50_000;
 const MANIFEST_CACHE: usize = 200_000;
 /// Weighed by files, which are shared with the manifest cache.
 const SCAN_CACHE: usize = 500_000;
+/// Views.
+const VIEW_CACHE: usize = 2_000;
 /// Manifests read at once from an object store.
 const PARALLEL_READS: usize = 16;
 
@@ -41,6 +43,7 @@ pub(crate) struct TableFiles {
     lists: Cache<ManifestFiles>,
     manifests: Cache<ManifestEntries>,
     scans: Cache<Arc<Vec<ScanFile>>>,
+    views: Cache<Arc<ViewMetadata>>,
 }
 
 impl TableFiles {
@@ -52,6 +55,7 @@ impl TableFiles {
             lists: Cache::new(LIST_CACHE),
             manifests: Cache::new(MANIFEST_CACHE),
             scans: Cache::new(SCAN_CACHE),
+            views: Cache::new(VIEW_CACHE),
         }
     }
 
@@ -61,6 +65,10 @@ impl TableFiles {
 
     pub(crate) fn io(&self) -> &FileIO {
         &self.io
+    }
+
+    pub(crate) fn views(&self) -> &Cache<Arc<ViewMetadata>> {
+        &self.views
     }
 
     /// The table metadata at `location`.

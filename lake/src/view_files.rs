@@ -14,6 +14,9 @@ impl TableFiles {
     /// The view metadata at `location`; `Corrupt` for a file that is missing or holds
     /// something else.
     pub(crate) async fn view(&self, location: &str) -> Result<Arc<ViewMetadata>> {
+        if let Some(metadata) = self.views().get(location) {
+            return Ok(metadata);
+        }
         let path = self.store().path(location)?;
         let bytes = self
             .store()
@@ -23,9 +26,11 @@ impl TableFiles {
             .bytes()
             .await?;
         let metadata = serde_json::from_slice(&bytes);
-        metadata.map(Arc::new).map_err(|e| {
+        let metadata: Arc<ViewMetadata> = metadata.map(Arc::new).map_err(|e| {
             Error::corrupt(format!("{location} holds no view metadata")).with_source(e)
-        })
+        })?;
+        self.views().insert(location, Arc::clone(&metadata), 1);
+        Ok(metadata)
     }
 
     /// Writes `metadata` as the version after `previous` and returns its location.

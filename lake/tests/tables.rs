@@ -28,3 +28,5 @@ mod partitioning;
 mod staging;
 #[path = "tables/support.rs"]
 mod support;
+#[path = "tables/views.rs"]
+mod views;
