@@ -18,12 +18,12 @@ mod files;
 mod merging;
 #[path = "tables/merging_property.rs"]
 mod merging_property;
+#[path = "tables/partitioning.rs"]
+mod partitioning;
 #[path = "tables/picking.rs"]
 mod picking;
 #[path = "tables/rebasing.rs"]
 mod rebasing;
-#[path = "tables/partitioning.rs"]
-mod partitioning;
 #[path = "tables/staging.rs"]
 mod staging;
 #[path = "tables/support.rs"]
