@@ -25,7 +25,7 @@ pub mod flight;
 mod bounds;
 mod catalogs;
 mod diff;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod dml;
 mod engine;
 mod error;

@@ -1,6 +1,12 @@
 //! The query crate against a real catalog and lake in memory, and over a real socket.
 #![allow(clippy::unwrap_used)]
 
+#[path = "queries/columns.rs"]
+mod columns;
+#[path = "queries/deletes.rs"]
+mod deletes;
+#[path = "queries/dml.rs"]
+mod dml;
 #[path = "queries/fixture.rs"]
 mod fixture;
 #[path = "queries/flight.rs"]
@@ -9,6 +15,8 @@ mod flight;
 mod flight_metadata;
 #[path = "queries/foreign.rs"]
 mod foreign;
+#[path = "queries/foreign_writer.rs"]
+mod foreign_writer;
 #[path = "queries/golden.rs"]
 mod golden;
 #[path = "queries/hot.rs"]

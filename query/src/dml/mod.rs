@@ -1,41 +1,48 @@
 //! Row work: the files a writing statement adds and removes.
+//!
+//! Changes are copy-on-write. A first query finds the files with rows to change; those are
+//! written anew from queries over their rows, and the others stay as they are.
+mod assign;
+mod change;
+mod insert;
+mod merge;
+mod rows;
+mod sql;
+
+pub(crate) use change::{delete, truncate, update};
+pub(crate) use insert::{append_rows, insert};
+pub(crate) use merge::merge_into;
+
 use catalog::{Error, Result};
-use datafusion::sql::sqlparser::ast::{Delete, Insert, Merge, Update};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 
-use crate::statement::QueryResult;
-use crate::write::{Staged, Target, WriteContext};
+use crate::error::stream_error;
+use crate::statement::Prepared;
 
-/// Stages `INSERT INTO` and `INSERT OVERWRITE`.
-pub(crate) async fn insert(_: &WriteContext, _: &Target, _: &Insert) -> Result<Staged> {
-    Err(missing("INSERT"))
-}
-
-/// Stages `DELETE FROM`.
-pub(crate) async fn delete(_: &WriteContext, _: &Target, _: &Delete) -> Result<Staged> {
-    Err(missing("DELETE"))
-}
-
-/// Stages `UPDATE`.
-pub(crate) async fn update(_: &WriteContext, _: &Target, _: &Update) -> Result<Staged> {
-    Err(missing("UPDATE"))
-}
-
-/// Stages `MERGE INTO`.
-pub(crate) async fn merge_into(_: &WriteContext, _: &Target, _: &Merge) -> Result<Staged> {
-    Err(missing("MERGE"))
-}
-
-/// Stages `TRUNCATE`.
-pub(crate) async fn truncate(_: &WriteContext, _: &Target) -> Result<Staged> {
-    Err(missing("TRUNCATE"))
-}
-
-/// Stages the rows of `rows` as an append to `target`, columns matched by name and cast to
-/// the table's types: for `CREATE TABLE AS` and bulk loads.
-pub(crate) async fn append_rows(_: &WriteContext, _: &Target, _: QueryResult) -> Result<Staged> {
-    Err(missing("appending rows"))
-}
-
-fn missing(what: &str) -> Error {
-    Error::unsupported(format!("{what} is not supported"))
+/// Refuses functions that give another value each time in the conditions of a change: it
+/// takes several queries, which must all see the same rows.
+fn refuse_volatile(prepared: &Prepared) -> Result<()> {
+    let mut volatile = None;
+    let looked = prepared.plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Projection(_) = node {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        volatile = node
+            .expressions()
+            .into_iter()
+            .find(|expr| expr.is_volatile());
+        Ok(match volatile.is_some() {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    });
+    looked.map_err(stream_error)?;
+    match volatile {
+        Some(expr) => Err(Error::unsupported(format!(
+            "{expr} differs each time, so that it cannot choose the rows of a change"
+        ))
+        .with_hint("store the rows to change in a table first")),
+        None => Ok(()),
+    }
 }

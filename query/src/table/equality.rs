@@ -13,6 +13,7 @@ use datafusion::common::{JoinSide, JoinType, NullEquality, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter, JoinOn};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -220,7 +221,8 @@ fn anti_join(
         Arc::new(Schema::new(sequences.to_vec())),
     );
     Ok(Arc::new(HashJoinExec::try_new(
-        deleted,
+        // Also where no optimizer comes by to gather the side that is held in memory.
+        Arc::new(CoalescePartitionsExec::new(deleted)),
         rows,
         on,
         Some(younger),

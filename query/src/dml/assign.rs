@@ -1,0 +1,177 @@
+//! Store assignment: values of a statement as values of a table's columns.
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use catalog::{Error, Result};
+
+/// Gives batches of a query the columns of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Assign {
+    schema: SchemaRef,
+    /// For each column of the table, the query's column that becomes it; null without one.
+    sources: Vec<Option<usize>>,
+}
+
+impl Assign {
+    /// `sources` stands beside the fields of `table`, and names columns of `query`.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the column when a type cannot be stored in it, or when it
+    /// must not be null and gets no value.
+    pub(super) fn new(
+        table: &SchemaRef,
+        query: &Schema,
+        sources: Vec<Option<usize>>,
+    ) -> Result<Assign> {
+        for (field, source) in table.fields().iter().zip(&sources) {
+            match source {
+                Some(at) => check_type(field, query.field(*at).data_type())?,
+                None if field.is_nullable() => {}
+                None => {
+                    let message = format!(
+                        "column {:?} must not be null, and the statement gives it no value",
+                        field.name()
+                    );
+                    return Err(Error::invalid(message));
+                }
+            }
+        }
+        Ok(Assign {
+            schema: Arc::clone(table),
+            sources,
+        })
+    }
+
+    /// `batch` as rows of the table.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the column for a value that does not fit it.
+    pub(super) fn batch(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let columns = self.schema.fields().iter().zip(&self.sources);
+        let columns = columns.map(|(field, source)| match source {
+            Some(at) => store(batch.column(*at), field),
+            None => Ok(new_null_array(field.data_type(), rows)),
+        });
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+        let count = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &count)
+            .map_err(|e| Error::internal("rows did not take the table's shape").with_source(e))
+    }
+}
+
+fn store(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    if values.logical_null_count() > 0 && !field.is_nullable() {
+        return Err(Error::invalid(format!(
+            "column {:?} must not be null, and a row has a null for it",
+            field.name()
+        )));
+    }
+    if values.data_type() == field.data_type() {
+        return Ok(Arc::clone(values));
+    }
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(values, field.data_type(), &options).map_err(|error| {
+        let (from, into) = (values.data_type(), field.data_type());
+        Error::invalid(format!(
+            "a value of type {from} does not fit column {:?} of type {into}: {error}",
+            field.name()
+        ))
+    })
+}
+
+fn check_type(field: &Field, from: &DataType) -> Result<()> {
+    let into = field.data_type();
+    if storable(from, into) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "column {:?} has type {into}, and a value of type {from} cannot be stored in it",
+        field.name()
+    ))
+    .with_hint("convert the value with CAST"))
+}
+
+/// Whether values of type `from` are stored in a column of type `into` without a CAST:
+/// numbers as numbers, times as times, text as anything it spells, all of these as text.
+fn storable(from: &DataType, into: &DataType) -> bool {
+    use DataType::{Binary, Boolean, Date32, Date64, Dictionary, LargeBinary, Null, Timestamp};
+    let is_time = |kind: &DataType| matches!(kind, Date32 | Date64 | Timestamp(..));
+    let is_text = |kind: &DataType| kind.is_string();
+    let is_binary =
+        |kind: &DataType| matches!(kind, Binary | LargeBinary | DataType::FixedSizeBinary(_));
+    let is_clock = |kind: &DataType| matches!(kind, DataType::Time32(_) | DataType::Time64(_));
+    match (from, into) {
+        (Null, _) => true,
+        (Dictionary(_, from), into) => storable(from, into),
+        (from, into) if from == into => true,
+        (from, into) if from.is_numeric() && into.is_numeric() => true,
+        (from, into) if is_time(from) && is_time(into) => true,
+        (from, into) if is_clock(from) && is_clock(into) => true,
+        (from, into) if is_binary(from) && is_binary(into) => true,
+        (from, into) if is_text(from) => {
+            is_text(into) || !into.is_nested() && arrow::compute::can_cast_types(from, into)
+        }
+        (from, into) if is_text(into) => {
+            from.is_numeric() || is_time(from) || is_clock(from) || *from == Boolean
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
+    use arrow::datatypes::{Int32Type, TimeUnit};
+
+    use super::*;
+
+    fn table() -> SchemaRef {
+        let zone = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+        Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int32, false),
+            Field::new("ts", zone, true),
+        ]))
+    }
+
+    fn assigned(name: &str, values: ArrayRef) -> Result<RecordBatch> {
+        let field = Field::new(name, values.data_type().clone(), true);
+        let query = Arc::new(Schema::new(vec![field]));
+        let assign = Assign::new(&table(), &query, vec![Some(0), None])?;
+        assign.batch(&RecordBatch::try_new(query, vec![values]).unwrap())
+    }
+
+    #[test]
+    fn values_are_converted_or_refused_by_name() {
+        let rows = assigned("n", Arc::new(StringArray::from(vec!["7"]))).unwrap();
+        assert_eq!(rows.column(0).as_primitive::<Int32Type>().value(0), 7);
+        assert_eq!(rows.column(1).null_count(), 1);
+        let refused: [(ArrayRef, &str); 4] = [
+            (Arc::new(Int64Array::from(vec![1 << 40])), "does not fit"),
+            (Arc::new(StringArray::from(vec!["x"])), "does not fit"),
+            (Arc::new(Float64Array::from(vec![None])), "null"),
+            (
+                Arc::new(arrow::array::BooleanArray::from(vec![true])),
+                "cannot be stored",
+            ),
+        ];
+        for (values, part) in refused {
+            let error = assigned("n", values).unwrap_err();
+            let text = error.to_string();
+            assert!(error.is_user_error(), "{text}");
+            assert!(text.contains("\"n\"") && text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_required_column_needs_a_value() {
+        let query = Schema::new(vec![Field::new("ts", DataType::Utf8, true)]);
+        let error = Assign::new(&table(), &query, vec![None, Some(0)]).unwrap_err();
+        assert!(error.to_string().contains("\"n\""), "{error}");
+    }
+}
