@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    branch, cherry_pick, diff, log, merge, models, predict, reset, revert, serve, sql, tag, train,
+    branch, cherry_pick, diff, gc, log, merge, models, predict, reset, revert, serve, sql, tag,
+    train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -83,6 +84,7 @@ pub(crate) enum Command {
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
+    Gc(gc::GcArgs),
     Demo(demo::DemoArgs),
 }
 

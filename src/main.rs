@@ -73,6 +73,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Sql(args) => commands::sql::run(args, settings).await,
         Command::Branch(args) => commands::branch::run(args, settings).await,
         Command::Tag(args) => commands::tag::run(args, settings).await,
+        Command::Gc(args) => commands::gc::run(args, settings).await,
         Command::Log(args) => commands::log::run(args, settings).await,
         Command::Diff(args) => commands::diff::run(args, settings).await,
         Command::Merge(args) => commands::merge::run(args, settings).await,

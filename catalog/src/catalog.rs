@@ -15,7 +15,7 @@ use crate::rebase::Rebase;
 use crate::references::{self, RefInfo};
 use crate::refs::{Head, Move, Position, RefKind, RefLogEntry, Refs, validate_name};
 use crate::reset;
-use crate::resolve::{Look, resolve};
+use crate::resolve::{Look, resolve, resolve_to_read};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::{Error, MAIN, Result};
@@ -168,6 +168,10 @@ impl Catalog {
         Ok(Self(Arc::new(inner)))
     }
 
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
     /// The store the catalog lives in.
     pub fn store(&self) -> &Store {
         &self.0.store
@@ -179,9 +183,10 @@ impl Catalog {
         self.resolve(name).await
     }
 
-    /// The snapshot that `spec` names; see [`Catalog::resolve_commit`].
+    /// The snapshot that `spec` names; see [`Catalog::resolve_commit`]. `NotFound` names another
+    /// commit where the tables of this one are squashed.
     pub async fn resolve(&self, spec: &str) -> Result<Snapshot> {
-        let commit = self.resolve_commit(spec).await?;
+        let commit = resolve_to_read(&self.0, spec).await?;
         self.snapshot(commit.id).await
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::model::{Commit, CommitId, CommitMeta, FORMAT, Flat, Operation, Skip, Snapshot, State};
@@ -169,7 +170,10 @@ fn seal(mut commit: Commit, mut state: State) -> Result<Draft> {
     let mut objects = Vec::new();
     if commit.depth.is_multiple_of(CHECKPOINT_EVERY) || state.changed() > LARGEST_OVERLAY {
         state = state.flatten()?;
-        let bytes = state.base().to_bytes()?;
+        // The root is the same for everybody, and never collected.
+        let bytes = state
+            .base()
+            .to_bytes(commit.parent.map(|_| Uuid::new_v4()))?;
         let name = CommitId::of(&bytes).to_string();
         objects.push((checkpoint_path(&name)?, bytes));
         commit.checkpoint = Some(name);
@@ -185,7 +189,7 @@ pub(crate) fn commit_folder(first_two: &str) -> Path {
     Path::from(format!("_catalog/commits/{first_two}"))
 }
 
-fn commit_path(id: CommitId) -> Path {
+pub(crate) fn commit_path(id: CommitId) -> Path {
     let name = id.to_string();
     commit_folder(&name[..2]).join(format!("{name}.json"))
 }

@@ -23,6 +23,7 @@
 
 mod cache;
 mod catalog;
+pub mod collect;
 mod commits;
 mod committer;
 pub mod error;

@@ -11,7 +11,7 @@ use crate::catalog::Inner;
 use crate::commits::commit_folder;
 use crate::model::{Commit, CommitId};
 use crate::refs::{COMMITTED, Head, Position, RefKind, Then, validate_name};
-use crate::{Error, Result, history};
+use crate::{Error, Result, collect, history};
 
 const SHORTEST_HASH: usize = 8;
 
@@ -31,23 +31,71 @@ enum At {
     Time(DateTime<Utc>),
 }
 
+/// What holds a commit that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It is the head of a ref.
+    Head,
+    /// It is in the history of a ref.
+    History,
+    /// Perhaps nothing: it was named by its hash, or is where a ref was once.
+    Perhaps,
+}
+
+/// The commit that `spec` names.
+///
+/// Who goes on to write gets none that may be on its way out: `NotFound` for one that is being
+/// collected, or whose tables are squashed.
 pub(crate) async fn resolve(inner: &Inner, spec: &str, look: Look) -> Result<Arc<Commit>> {
+    let (commit, held) = find(inner, spec, look).await?;
+    if look == Look::Anew {
+        if held == Held::Perhaps {
+            collect::refuse_condemned(inner, commit.id).await?;
+        }
+        if held != Held::Head {
+            collect::refuse_squashed(inner, &commit).await?;
+        }
+    }
+    Ok(commit)
+}
+
+/// The commit that `spec` names, for reading what is in it: `NotFound` when that is squashed.
+pub(crate) async fn resolve_to_read(inner: &Inner, spec: &str) -> Result<Arc<Commit>> {
+    let (commit, held) = find(inner, spec, Look::Reader).await?;
+    if held != Held::Head {
+        collect::refuse_squashed(inner, &commit).await?;
+    }
+    Ok(commit)
+}
+
+async fn find(inner: &Inner, spec: &str, look: Look) -> Result<(Arc<Commit>, Held)> {
     let (point, back) = split_back(spec)?;
-    let id = match point.split_once('@') {
+    let (id, held) = match point.split_once('@') {
         None => named(inner, point, look).await?,
-        Some((name, at)) => match parse_at(at)? {
-            At::Time(time) => at_time(inner, name, head(inner, name, look).await?, time).await?,
-            At::Hash(hash) => at_hash(inner, name, &head(inner, name, look).await?, &hash).await?,
-        },
+        Some((name, at)) => {
+            let head = head(inner, name, look).await?;
+            match parse_at(at)? {
+                At::Time(time) => (at_time(inner, name, head, time).await?, Held::Perhaps),
+                At::Hash(hash) => (at_hash(inner, name, &head, &hash).await?, Held::History),
+            }
+        }
     };
     let commit = inner.commits.get(id).await?;
+    if back == 0 {
+        return Ok((commit, held));
+    }
     let Some(depth) = commit.depth.checked_sub(back) else {
         return Err(Error::not_found(format!(
             "{spec} is before the first commit: {point} has {} before it",
             commit.depth
         )));
     };
-    history::at_depth(&inner.commits, &commit, depth).await
+    let before = history::at_depth(&inner.commits, &commit, depth).await?;
+    let held = match held {
+        Held::Head => Held::History,
+        held => held,
+    };
+    Ok((before, held))
 }
 
 /// The spec without its `~N`, and that N.
@@ -68,20 +116,20 @@ fn split_back(spec: &str) -> Result<(&str, u64)> {
 }
 
 /// The head of a branch or tag, or the one commit whose hash begins so.
-async fn named(inner: &Inner, name: &str, look: Look) -> Result<CommitId> {
+async fn named(inner: &Inner, name: &str, look: Look) -> Result<(CommitId, Held)> {
     if let Ok(id) = name.parse() {
-        return Ok(id);
+        return Ok((id, Held::Perhaps));
     }
     validate_name(RefKind::Branch, name)?;
     let position = inner.look(name, look).await?;
     if let Some(head) = position.and_then(Position::head) {
-        return Ok(head.commit);
+        return Ok((head.commit, Held::Head));
     }
     if is_hash(name) {
         let hash = name.to_ascii_lowercase();
         let found = candidates(inner, &hash).await?;
         if !found.is_empty() {
-            return only(&hash, &found);
+            return Ok((only(&hash, &found)?, Held::Perhaps));
         }
     }
     Err(inner.no_such_ref(RefKind::Branch, name).await)

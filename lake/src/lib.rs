@@ -25,6 +25,7 @@
 mod alter;
 mod append;
 mod cache;
+pub mod collect;
 mod create;
 mod deletes;
 mod diff;

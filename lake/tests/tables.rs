@@ -8,6 +8,8 @@ mod altering;
 mod appending;
 #[path = "tables/branching.rs"]
 mod branching;
+#[path = "tables/collecting/mod.rs"]
+mod collecting;
 #[path = "tables/diffing.rs"]
 mod diffing;
 #[path = "tables/evolving.rs"]

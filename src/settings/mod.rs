@@ -17,6 +17,7 @@ use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::{Flag, env_name, unknown_variables};
+pub(crate) use units::duration::{format as format_duration, parse as parse_duration};
 
 /// The whole configuration of one Pumphouse process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) query: QuerySettings,
     pub(crate) iceberg: IcebergSettings,
     pub(crate) ml: MlSettings,
+    pub(crate) gc: GcSettings,
     /// What is ingested: one rule per kind of message.
     #[serde(rename = "stream", skip_serializing)]
     pub(crate) streams: Vec<StreamConfig>,
@@ -203,6 +205,24 @@ pub(crate) struct MlSettings {
     pub(crate) xgboost_library: Option<PathBuf>,
 }
 
+/// What `pumphouse gc` deletes, and when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GcSettings {
+    /// How old what nothing reaches must be, and how long it then stays.
+    #[serde(with = "units::duration")]
+    pub(crate) grace: Duration,
+    /// How long what a branch or tag was at stays after it moved on.
+    #[serde(with = "units::duration")]
+    pub(crate) reflog: Duration,
+    /// Age from which ingest's commits are squashed; 0 means never.
+    #[serde(with = "units::duration")]
+    pub(crate) squash_ingest_after: Duration,
+    /// Of squashed commits one in every such interval keeps its tables.
+    #[serde(with = "units::duration")]
+    pub(crate) keep_every: Duration,
+}
+
 /// A text that must not show up in logs or error messages.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -246,6 +266,7 @@ impl Default for Settings {
             query: QuerySettings::default(),
             iceberg: IcebergSettings::default(),
             ml: MlSettings::default(),
+            gc: GcSettings::default(),
             streams: vec![default_stream()],
         }
     }
@@ -306,6 +327,18 @@ impl Default for QuerySettings {
             memory_limit: 1 << 30,
             target_partitions: 0,
             default_namespace: "pumps".to_owned(),
+        }
+    }
+}
+
+impl Default for GcSettings {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        Self {
+            grace: hours(24),
+            reflog: hours(7 * 24),
+            squash_ingest_after: Duration::ZERO,
+            keep_every: hours(1),
         }
     }
 }

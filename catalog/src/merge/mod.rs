@@ -7,6 +7,7 @@ mod three_way;
 use std::sync::Arc;
 
 use crate::catalog::Inner;
+use crate::collect::refuse_squashed;
 use crate::commits::Making;
 use crate::committer::{Retry, move_to};
 use crate::model::{Commit, CommitId, CommitMeta, Snapshot};
@@ -162,7 +163,9 @@ impl<'a> Job<'a> {
             )));
         };
         let after = self.inner.snapshot(self.source.id).await?;
-        let before = self.inner.snapshot(parent).await?;
+        let parent = self.inner.commits.get(parent).await?;
+        refuse_squashed(self.inner, &parent).await?;
+        let before = self.inner.snapshot(parent.id).await?;
         let (base, theirs) = match self.way {
             Way::Revert => (after, before),
             _ => (before, after),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Content, FORMAT, Key, check_format};
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ struct Header {
     format: u32,
     keys: usize,
     watermarks: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Uuid>,
 }
 
 /// One line, without its newline.
@@ -102,6 +105,7 @@ impl FlatBuilder {
                 format: FORMAT,
                 keys: self.keys,
                 watermarks,
+                nonce: None,
             },
         }
     }
@@ -118,9 +122,14 @@ impl Flat {
         FlatBuilder::default().finish(BTreeMap::new())
     }
 
-    /// The stored form; equal states have equal bytes.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec(&self.header)
+    /// The stored form. With a nonce its name is one that no equal state ever had: an equal
+    /// checkpoint may be being collected. Without one equal states have equal bytes.
+    pub(crate) fn to_bytes(&self, nonce: Option<Uuid>) -> Result<Vec<u8>> {
+        let header = Header {
+            nonce,
+            ..self.header.clone()
+        };
+        let mut bytes = serde_json::to_vec(&header)
             .map_err(|e| Error::internal("cannot write a checkpoint").with_source(e))?;
         bytes.push(b'\n');
         bytes.extend_from_slice(&self.lines);
@@ -265,7 +274,7 @@ mod tests {
             let (mut a, mut b) = (a, b);
             a.extend(base.clone());
             b.extend(base);
-            let bytes = Bytes::from(build(&a).to_bytes().unwrap());
+            let bytes = Bytes::from(build(&a).to_bytes(None).unwrap());
             let flat = Flat::open("it", &bytes).unwrap();
             assert_eq!((flat.len(), flat.watermarks()["i"]), (a.len(), 7));
             for key in a.keys().chain(b.keys()) {
@@ -283,7 +292,7 @@ mod tests {
     #[test]
     fn a_torn_state_is_corrupt() {
         let entries = BTreeMap::from([(Key::new("a", "b").unwrap(), 1)]);
-        let bytes = build(&entries).to_bytes().unwrap();
+        let bytes = build(&entries).to_bytes(None).unwrap();
         for bytes in [&bytes[..0], &bytes[..bytes.len() - 3], b"{}\n"] {
             let error = Flat::open("it", &Bytes::copy_from_slice(bytes)).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{error}");

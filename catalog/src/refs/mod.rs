@@ -30,8 +30,8 @@ use crate::{Error, ErrorKind, Result};
 pub use entry::RefKind;
 pub use log::RefLogEntry;
 
-pub(crate) use entry::{COMMITTED, Head, Move, Position, validate_name};
-use entry::{Entry, Seen, entry_number, entry_path, ref_folder, ref_name, refs_folder};
+pub(crate) use entry::{COMMITTED, Head, Move, Position, entry_number, refs_folder, validate_name};
+use entry::{Entry, Seen, entry_path, ref_folder, ref_name};
 pub(crate) use log::Then;
 
 /// How often one entry is put when the store's answer does not say whether it was taken.
@@ -107,7 +107,9 @@ impl Refs {
             return Ok(false);
         }
         let verified = after.map_or(seen, |after| after.seen);
-        if verified.is_stale() && !self.still_follows(name, number).await? {
+        // The last entry of a deleted ref may be collected at any time.
+        let deleted = after.is_some_and(|after| after.entry.commit.is_none());
+        if (deleted || verified.is_stale()) && !self.still_follows(name, number).await? {
             tracing::warn!(
                 name,
                 number,

@@ -128,9 +128,19 @@ impl Disk {
             {
                 Ok(file) => return Ok((file, staged)),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) if e.kind() == ErrorKind::NotFound => fs::create_dir_all(folder)?,
+                Err(e) if e.kind() == ErrorKind::NotFound => self.make(folder)?,
                 Err(e) => return Err(e),
             }
+        }
+    }
+
+    /// Makes a folder, which may have been there before: empty ones are removed by the collector.
+    fn make(&self, folder: &FsPath) -> io::Result<()> {
+        self.pending.forget(folder);
+        match fs::create_dir_all(folder) {
+            // A parent was removed meanwhile; the caller tries again.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            made => made,
         }
     }
 

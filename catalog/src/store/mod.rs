@@ -4,6 +4,7 @@ mod config;
 mod local;
 mod pending;
 mod s3;
+mod tidy;
 mod upload;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 
 pub use config::{S3Config, StoreConfig};
+pub use tidy::Tidied;
 
 use crate::{Error, Result};
 use config::Place;
@@ -53,6 +55,12 @@ impl Store {
     /// A new, empty store in memory; it is gone with the last clone.
     pub fn memory() -> Self {
         Self::new(Arc::new(InMemory::new()), "memory://lake", true)
+    }
+
+    /// A store of another kind, or one that is watched or delayed: `url` is its absolute base.
+    /// Its listings need not be sorted.
+    pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
+        Self::new(inner, url, false)
     }
 
     fn new(inner: Arc<dyn ObjectStore>, url: &str, lists_in_order: bool) -> Self {

@@ -46,6 +46,13 @@ impl Pending {
         lock(&self.files).push(file);
     }
 
+    /// Notes that `folder` is not there, and that those it is in may not have been for a while:
+    /// the collector removes empty ones.
+    pub(super) fn forget(&self, folder: &Path) {
+        let mut durable = lock(&self.durable);
+        durable.folders.retain(|known| !folder.starts_with(known));
+    }
+
     /// Returns once everything added before the call is on disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut durable = lock(&self.durable);

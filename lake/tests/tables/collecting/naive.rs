@@ -1,0 +1,174 @@
+//! Reachability computed the plain way, sharing no code with the collector: for every commit in
+//! the history of every root, every file of every table and model of its whole state.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use catalog::{Catalog, CommitId, Content, ErrorKind};
+use chrono::{DateTime, Utc};
+use iceberg::spec::{FormatVersion, Manifest, ManifestList};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::Value;
+
+use super::clocked::Clocked;
+
+/// What each metadata file or model manifest needs: they never change.
+#[derive(Default)]
+pub(crate) struct Naive {
+    needs: HashMap<String, (BTreeSet<Path>, Option<CommitId>)>,
+}
+
+impl Naive {
+    /// Everything that what refs were at since `cutoff` need.
+    pub(crate) async fn reachable(
+        &mut self,
+        store: &Clocked,
+        catalog: &Catalog,
+        cutoff: DateTime<Utc>,
+    ) -> BTreeSet<Path> {
+        let mut found = BTreeSet::new();
+        let mut open = roots(store, cutoff, &mut found).await;
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let commit = catalog.resolve_commit(&id.to_string()).await.unwrap();
+            open.extend(commit.parent.into_iter().chain(commit.merge_parent));
+            let hash = id.to_string();
+            found.insert(Path::from(format!(
+                "_catalog/commits/{}/{hash}.json",
+                &hash[..2]
+            )));
+            if let Some(name) = &commit.checkpoint {
+                found.extend(checkpoint(store, name).await);
+            }
+            let snapshot = match catalog.resolve(&hash).await {
+                Ok(snapshot) => snapshot,
+                Err(e) if e.kind() == ErrorKind::NotFound && e.message().contains("squashed") => {
+                    continue;
+                }
+                Err(e) => panic!("{id} is not readable: {e}"),
+            };
+            for (_, content) in snapshot.entries().unwrap() {
+                let (files, trained) = self.needs(store, catalog, &content).await;
+                found.extend(files.iter().cloned());
+                open.extend(*trained);
+            }
+        }
+        found
+    }
+
+    async fn needs(
+        &mut self,
+        store: &Clocked,
+        catalog: &Catalog,
+        content: &Content,
+    ) -> &(BTreeSet<Path>, Option<CommitId>) {
+        let (location, model) = match content {
+            Content::IcebergTable {
+                metadata_location, ..
+            } => (metadata_location, false),
+            Content::Model {
+                manifest_location, ..
+            } => (manifest_location, true),
+            other => panic!("no {} here", other.type_name()),
+        };
+        if !self.needs.contains_key(location) {
+            let path = catalog.store().path(location).unwrap();
+            let json: Value = serde_json::from_slice(&read(store, &path).await).unwrap();
+            let needs = match model {
+                true => model_needs(path, &json),
+                false => (table_needs(store, catalog, path, &json).await, None),
+            };
+            self.needs.insert(location.clone(), needs);
+        }
+        &self.needs[location]
+    }
+}
+
+fn model_needs(path: Path, json: &Value) -> (BTreeSet<Path>, Option<CommitId>) {
+    let artifact = Path::from(json["artifact"]["path"].as_str().unwrap());
+    let commit = json["lineage"]["commit"].as_str().unwrap();
+    (BTreeSet::from([path, artifact]), commit.parse().ok())
+}
+
+async fn table_needs(
+    store: &Clocked,
+    catalog: &Catalog,
+    path: Path,
+    json: &Value,
+) -> BTreeSet<Path> {
+    let mut needs = BTreeSet::from([path]);
+    for snapshot in json["snapshots"].as_array().into_iter().flatten() {
+        let list = catalog
+            .store()
+            .path(snapshot["manifest-list"].as_str().unwrap())
+            .unwrap();
+        let bytes = read(store, &list).await;
+        let parsed = ManifestList::parse_with_version(&bytes, FormatVersion::V2).unwrap();
+        needs.insert(list);
+        for manifest in parsed.entries() {
+            let path = catalog.store().path(&manifest.manifest_path).unwrap();
+            let parsed = Manifest::parse_avro(&read(store, &path).await).unwrap();
+            needs.insert(path);
+            for entry in parsed.entries().iter().filter(|entry| entry.is_alive()) {
+                needs.insert(catalog.store().path(entry.file_path()).unwrap());
+            }
+        }
+    }
+    needs
+}
+
+/// The commits that refs were at since `cutoff`; the entries that say so are needed too.
+async fn roots(
+    store: &Clocked,
+    cutoff: DateTime<Utc>,
+    found: &mut BTreeSet<Path>,
+) -> Vec<CommitId> {
+    let mut logs: BTreeMap<String, Vec<(Path, DateTime<Utc>)>> = BTreeMap::new();
+    for object in store.all().await {
+        let path = object.location;
+        if let Some(rest) = path.as_ref().strip_prefix("_catalog/refs/") {
+            let name = rest.split('/').next().unwrap().to_owned();
+            // Names of entries sort the newest first.
+            logs.entry(name)
+                .or_default()
+                .push((path, object.last_modified));
+        }
+    }
+    let mut roots = Vec::new();
+    for mut log in logs.into_values() {
+        log.sort();
+        let mut ended = Utc::now() + chrono::TimeDelta::days(10_000);
+        for (path, begun) in log {
+            if ended < cutoff {
+                break;
+            }
+            let entry: Value = serde_json::from_slice(&read(store, &path).await).unwrap();
+            let commit: Option<CommitId> = entry["commit"].as_str().map(|id| id.parse().unwrap());
+            let deleted_long_ago = commit.is_none() && begun < cutoff;
+            if !deleted_long_ago {
+                found.insert(path);
+            }
+            roots.extend(commit);
+            ended = begun;
+        }
+    }
+    roots
+}
+
+async fn checkpoint(store: &Clocked, name: &str) -> Option<Path> {
+    let all = store.all().await.into_iter().map(|object| object.location);
+    let mut checkpoints = all.filter(|path| path.as_ref().starts_with("_catalog/checkpoints/"));
+    checkpoints.find(|path| path.as_ref().contains(name))
+}
+
+async fn read(store: &Clocked, path: &Path) -> bytes::Bytes {
+    let store: &dyn ObjectStore = store;
+    let got = store.get(path).await;
+    got.unwrap_or_else(|e| panic!("{path} is reachable and gone: {e}"))
+        .bytes()
+        .await
+        .unwrap()
+}

@@ -1,0 +1,1 @@
+//! The phases of a collection, one by one.
