@@ -13,6 +13,7 @@ mod compose;
 mod crash;
 mod demo;
 mod embedded_broker;
+mod gc;
 mod iceberg;
 mod models;
 mod replay;

@@ -109,9 +109,11 @@ impl Collector {
         Ok(Walk::new(Arc::clone(&self.inner), recorded, policy, now))
     }
 
-    /// Records what is squashed, in place of what was recorded before.
-    pub async fn record_squashed(&self, ranges: &[SquashedRange]) -> Result<()> {
-        squash::record(self.store().as_ref(), ranges).await
+    /// Records what a walk that has settled found squashed, in place of what was recorded when
+    /// it began.
+    pub async fn record_squashed(&self, walk: &Walk) -> Result<()> {
+        let (before, ranges) = (walk.recorded(), walk.ranges());
+        squash::record(self.store().as_ref(), before, ranges).await
     }
 
     /// Whether a writer may count on the object at `path`, which it found to have the bytes it

@@ -66,12 +66,6 @@ pub struct SquashedRange {
     pub to: u64,
 }
 
-impl SquashedRange {
-    fn holds(&self, other: &Self) -> bool {
-        self.kept == other.kept && self.from <= other.from && other.to <= self.to
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Stored {
     format: u32,
@@ -160,19 +154,22 @@ async fn read_once(store: &dyn ObjectStore) -> Result<Option<(Vec<Path>, Vec<Squ
     Ok(Some((paths, ranges)))
 }
 
-/// Adds `ranges` to the record. What another collector recorded meanwhile stays in it.
-pub(super) async fn record(store: &dyn ObjectStore, ranges: &[SquashedRange]) -> Result<()> {
+/// Puts `ranges` in place of what was recorded as `before`. What another collector has recorded
+/// since stays.
+pub(super) async fn record(
+    store: &dyn ObjectStore,
+    before: &[SquashedRange],
+    ranges: &[SquashedRange],
+) -> Result<()> {
     let (old, recorded) = loop {
         if let Some(read) = read_once(store).await? {
             break read;
         }
     };
-    let mut all = ranges.to_vec();
-    all.extend(
-        recorded
-            .iter()
-            .filter(|range| !ranges.iter().any(|new| new.holds(range))),
-    );
+    let since = recorded
+        .iter()
+        .filter(|range| !before.contains(range) && !ranges.contains(range));
+    let all: Vec<_> = ranges.iter().chain(since).copied().collect();
     if all.len() == recorded.len() && all.iter().all(|range| recorded.contains(range)) {
         return Ok(());
     }

@@ -38,6 +38,7 @@ pub struct Walk {
     nodes: HashMap<CommitId, Node>,
     ranges: Vec<SquashedRange>,
     squashed: usize,
+    settled: bool,
 }
 
 /// What squashing needs to know of a commit.
@@ -68,6 +69,7 @@ impl Walk {
             nodes: HashMap::new(),
             ranges: Vec::new(),
             squashed: 0,
+            settled: false,
         }
     }
 
@@ -92,8 +94,13 @@ impl Walk {
     }
 
     /// What is squashed, those of earlier squashes included.
-    pub fn ranges(&self) -> &[SquashedRange] {
+    pub(super) fn ranges(&self) -> &[SquashedRange] {
         &self.ranges
+    }
+
+    /// What was recorded as squashed when the walk began.
+    pub(super) fn recorded(&self) -> &[SquashedRange] {
+        &self.recorded.ranges
     }
 
     /// Keeps these commits from being squashed.
@@ -141,7 +148,7 @@ impl Walk {
     }
 
     fn squashes(&self) -> bool {
-        self.policy.is_some() || !self.recorded.ranges.is_empty()
+        !self.settled && (self.policy.is_some() || !self.recorded.ranges.is_empty())
     }
 
     /// What the commit points to, unless it has to be held back.
@@ -208,8 +215,7 @@ impl Walk {
             hidden.insert(*id, run);
         }
         self.ranges = hidden.into_values().map(|run| run.range).collect();
-        self.policy = None;
-        self.recorded = Squashed::default();
+        self.settled = true;
         Ok(contents)
     }
 

@@ -254,9 +254,7 @@ impl<'a> Survey<'a> {
         let Some(run) = run else {
             return Ok(());
         };
-        if !self.walk.ranges().is_empty() {
-            self.collector.record_squashed(self.walk.ranges()).await?;
-        }
+        self.collector.record_squashed(&self.walk).await?;
         if self.report.condemned.is_empty() {
             return run.remove(store.as_ref()).await;
         }

@@ -66,7 +66,7 @@ pub async fn models(lake: &Lake, reference: &str) -> Result<Vec<ModelInfo>> {
 /// Writes the trained bytes and says where they lie.
 pub(crate) async fn put_artifact(lake: &Lake, key: &Key, bytes: Vec<u8>) -> Result<Artifact> {
     let size = bytes.len() as u64;
-    let (path, digest) = objects::put(lake.store(), key, "ubj", bytes).await?;
+    let (path, digest) = objects::put(lake, key, "ubj", bytes).await?;
     Ok(Artifact {
         path: path.to_string(),
         format: FORMAT.to_owned(),
@@ -79,7 +79,7 @@ pub(crate) async fn put_artifact(lake: &Lake, key: &Key, bytes: Vec<u8>) -> Resu
 pub(crate) async fn put_manifest(lake: &Lake, manifest: &Manifest) -> Result<Content> {
     let bytes = serde_json::to_vec_pretty(manifest)
         .map_err(|e| Error::internal("the model's manifest cannot be written").with_source(e))?;
-    let (path, digest) = objects::put(lake.store(), &manifest.model, "json", bytes).await?;
+    let (path, digest) = objects::put(lake, &manifest.model, "json", bytes).await?;
     Ok(Content::Model {
         uuid: Uuid::new_v5(&Uuid::NAMESPACE_OID, digest.to_string().as_bytes()),
         manifest_location: lake.store().location(&path),
@@ -204,8 +204,7 @@ struct Version {
 
 async fn read_manifest(lake: &Lake, location: &str) -> Result<Manifest> {
     let path = lake.store().path(location)?;
-    let name = path.filename().unwrap_or_default();
-    let sha256 = name.strip_suffix(".json").unwrap_or(name);
+    let sha256 = objects::digest_of(&path);
     let bytes = objects::get(lake.store(), &path, sha256).await?;
     let corrupt =
         |e| Error::corrupt(format!("the manifest {location} cannot be read")).with_source(e);

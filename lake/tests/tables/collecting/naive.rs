@@ -28,6 +28,7 @@ impl Naive {
     ) -> BTreeSet<Path> {
         let mut found = BTreeSet::new();
         let mut open = roots(store, cutoff, &mut found).await;
+        let heads: BTreeSet<_> = open.iter().copied().collect();
         let mut seen = BTreeSet::new();
         while let Some(id) = open.pop() {
             if !seen.insert(id) {
@@ -43,7 +44,12 @@ impl Naive {
             if let Some(name) = &commit.checkpoint {
                 found.extend(checkpoint(store, name).await);
             }
-            let snapshot = match catalog.resolve(&hash).await {
+            let resolved = match heads.contains(&id) {
+                // Whatever names it, a ref's state is readable.
+                true => catalog.snapshot(id).await,
+                false => catalog.resolve(&hash).await,
+            };
+            let snapshot = match resolved {
                 Ok(snapshot) => snapshot,
                 Err(e) if e.kind() == ErrorKind::NotFound && e.message().contains("squashed") => {
                     continue;
