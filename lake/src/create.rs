@@ -149,7 +149,8 @@ fn build(spec: &TableSpec, uuid: Uuid, location: String) -> Result<TableMetadata
     TableMetadataBuilder::new(schema, partition, order, location, version, properties)
         .and_then(|builder| builder.assign_uuid(uuid).build())
         .map(|built| built.metadata)
-        .map_err(error::iceberg("could not build the table's metadata"))
+        // Nothing was read: what Iceberg refuses here was asked for.
+        .map_err(|e| Error::invalid(format!("cannot create the table: {}", e.message())))
 }
 
 fn sort_order(schema: &Schema, columns: &[String]) -> Result<SortOrder> {
@@ -264,5 +265,9 @@ mod tests {
         assert_eq!(metadata.properties()["owner"], "me");
         let codec = &metadata.properties()["write.parquet.compression-codec"];
         assert_eq!(codec, "zstd");
+        spec.properties.insert("format-version".into(), "3".into());
+        let error = build(&spec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.message().contains("format-version"), "{error}");
     }
 }

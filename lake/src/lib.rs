@@ -6,6 +6,10 @@
 //! [`catalog::Catalog`] and several tables may change in one catalog commit together
 //! with an ingester's watermark.
 //!
+//! What changes a table is *staged* first: `Lake::stage_append`, `stage_rewrite`,
+//! `stage_alter` and their like write new metadata files next to the old ones and give
+//! the [`catalog::Operation`] that makes them current.
+//!
 //! ```no_run
 //! # async fn example(lake: lake::Lake, batches: Vec<arrow::array::RecordBatch>) -> catalog::Result<()> {
 //! use catalog::{CommitMeta, Key};

@@ -24,10 +24,14 @@ mod merging_property;
 mod partitioning;
 #[path = "tables/picking.rs"]
 mod picking;
+#[path = "tables/pyiceberg.rs"]
+mod pyiceberg;
 #[path = "tables/rebasing.rs"]
 mod rebasing;
 #[path = "tables/staging.rs"]
 mod staging;
+#[path = "tables/staging_property.rs"]
+mod staging_property;
 #[path = "tables/support.rs"]
 mod support;
 #[path = "tables/views.rs"]
