@@ -13,8 +13,9 @@ use crate::{Error, Result};
 
 const REFS: &str = "_catalog/refs";
 const LONGEST_NAME: usize = 255;
-/// How many entries share a folder, so that a local folder never lists many.
-const BUCKET: u64 = 256;
+/// How many entries share a folder, and how many such folders the one above: a local folder is
+/// listed name by name, and so never lists many.
+const BUCKET: u64 = 64;
 /// After this long a position must be looked up anew: entries after it may have been collected.
 /// The collector leaves entries alone for far longer.
 const STALE: Duration = Duration::from_secs(300);
@@ -201,7 +202,8 @@ pub(crate) fn ref_name(folder: &str) -> String {
 pub(crate) fn entry_path(name: &str, number: u64) -> Path {
     let inverted = u64::MAX - number;
     ref_folder(name)
-        .join(format!("{:017}", inverted / BUCKET))
+        .join(format!("{:016}", inverted / (BUCKET * BUCKET)))
+        .join(format!("{:018}", inverted / BUCKET))
         .join(format!("{inverted:020}.json"))
 }
 

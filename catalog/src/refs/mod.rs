@@ -109,7 +109,7 @@ impl Refs {
         let verified = after.map_or(seen, |after| after.seen);
         // The last entry of a deleted ref may be collected at any time.
         let deleted = after.is_some_and(|after| after.entry.commit.is_none());
-        if (deleted || verified.is_stale()) && !self.still_follows(name, number).await? {
+        if (deleted || verified.is_stale()) && !self.still_follows(name, after).await? {
             tracing::warn!(
                 name,
                 number,
@@ -136,11 +136,14 @@ impl Refs {
 
     /// Whether an entry just written is part of the log, although its writer slept before: the
     /// entry it follows is still there, so neither it nor this number was ever collected.
-    async fn still_follows(&self, name: &str, number: u64) -> Result<bool> {
-        if number > 1 {
-            return Ok(self.read(name, number - 1).await?.is_some());
+    async fn still_follows(&self, name: &str, after: Option<&Position>) -> Result<bool> {
+        match after {
+            Some(after) => {
+                let before = self.read(name, after.number).await?;
+                Ok(before.as_ref() == Some(after.entry.as_ref()))
+            }
+            None => Ok(self.newest_listed(name).await? == Some(1)),
         }
-        Ok(self.newest_listed(name).await? == Some(number))
     }
 
     async fn put(&self, name: &str, number: u64, entry: &Entry) -> Result<bool> {
@@ -227,20 +230,17 @@ impl Refs {
             let first = store.list(Some(&folder)).try_next().await?;
             return Ok(first.and_then(|object| entry_number(&object.location)));
         }
-        let mut buckets = store
-            .list_with_delimiter(Some(&folder))
-            .await?
-            .common_prefixes;
-        buckets.sort_unstable();
-        for bucket in buckets {
-            let entries = store.list_with_delimiter(Some(&bucket)).await?.objects;
-            let numbers = entries
-                .iter()
-                .filter_map(|entry| entry_number(&entry.location));
-            // A crash can leave a folder that has no entry yet.
+        // The smallest names first. A crash can leave a folder that has no entry yet.
+        let mut open = vec![folder];
+        while let Some(folder) = open.pop() {
+            let mut listed = store.list_with_delimiter(Some(&folder)).await?;
+            let entries = listed.objects.iter();
+            let numbers = entries.filter_map(|entry| entry_number(&entry.location));
             if let Some(newest) = numbers.max() {
                 return Ok(Some(newest));
             }
+            listed.common_prefixes.sort_unstable();
+            open.extend(listed.common_prefixes.into_iter().rev());
         }
         Ok(None)
     }

@@ -1,8 +1,9 @@
 //! Ways to name a commit, and what is said about names that mean nothing.
 
 use catalog::{Catalog, CommitId, ErrorKind, RefKind, Store};
-use object_store::ObjectStoreExt;
+use futures::TryStreamExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::{commit, head_id, memory, merge, put, sql};
 
@@ -243,10 +244,20 @@ async fn times_before_the_oldest_entry_follow_the_commits() {
     }
     let log = catalog.ref_log("main", 99).await.unwrap();
     let store = catalog.store().object_store();
-    for entry in log.iter().rev().take(10) {
-        let number = u64::MAX - entry.number;
-        let path = format!("_catalog/refs/main/{:017}/{number:020}.json", number / 256);
-        store.delete(&Path::from(path)).await.unwrap();
+    let oldest: Vec<_> = log
+        .iter()
+        .rev()
+        .take(10)
+        .map(|entry| entry.number)
+        .collect();
+    let entries = Path::from("_catalog/refs/main");
+    let listed: Vec<_> = store.list(Some(&entries)).try_collect().await.unwrap();
+    for object in listed {
+        let name = object.location.filename().unwrap();
+        let inverted: u64 = name.strip_suffix(".json").unwrap().parse().unwrap();
+        if oldest.contains(&(u64::MAX - inverted)) {
+            store.delete(&object.location).await.unwrap();
+        }
     }
     let cold = Catalog::open(catalog.store().clone()).await.unwrap();
     for id in made {
