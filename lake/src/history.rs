@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use catalog::{CommitMeta, MergeOptions, MergeReport, Operation, Result, Snapshot};
+use catalog::{
+    ChangeKind, CommitMeta, Content, KeyChange, MergeOptions, MergeReport, Operation, Result,
+    Snapshot,
+};
 
 use crate::diff::{self, TableDiff};
 use crate::lake::Lake;
 use crate::merge::TableMerge;
 use crate::rebase::Rebase;
 use crate::table::Table;
+
+/// Of a merge, at most so many tables that only one side changed are looked into.
+const EXPLAINED: usize = 50;
 
 impl Lake {
     /// Merges `source` (a branch, tag, commit or a point in time of one) into the branch
@@ -27,7 +33,8 @@ impl Lake {
         options: &MergeOptions,
     ) -> Result<MergeReport> {
         let tables = self.table_merge();
-        self.catalog().merge(source, target, options, &tables).await
+        let report = self.catalog().merge(source, target, options, &tables);
+        self.explained(report.await?).await
     }
 
     /// Does on `branch` again what `commit` changed.
@@ -77,6 +84,31 @@ impl Lake {
     ) -> Result<Snapshot> {
         let change = Rebase::new(Arc::clone(self.files()), base.clone(), operations);
         self.catalog().commit(branch, meta, Arc::new(change)).await
+    }
+
+    /// Says of tables that only the source changed what became of them, too.
+    async fn explained(&self, mut report: MergeReport) -> Result<MergeReport> {
+        let unexplained =
+            |change: &&mut KeyChange| change.kind == ChangeKind::Changed && change.how.is_none();
+        let changes = report.changes.iter_mut().filter(unexplained);
+        let changes: Vec<_> = changes.take(EXPLAINED).collect();
+        if changes.is_empty() {
+            return Ok(report);
+        }
+        let before = self.catalog().snapshot(report.base).await?;
+        let after = self.catalog().snapshot(report.source).await?;
+        for change in changes {
+            let contents = (before.get(&change.key)?, after.get(&change.key)?);
+            if let (Some(Content::IcebergTable { .. }), Some(Content::IcebergTable { .. })) =
+                contents
+            {
+                let was = self.table(&before, &change.key).await?;
+                let is = self.table(&after, &change.key).await?;
+                let diff = self.diff_table(Some(&was), Some(&is)).await?;
+                change.how = Some(diff.summary().to_owned());
+            }
+        }
+        Ok(report)
     }
 
     /// What `after` has that `before` has not, and the other way round; without one of

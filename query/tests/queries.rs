@@ -5,6 +5,8 @@
 mod columns;
 #[path = "queries/deletes.rs"]
 mod deletes;
+#[path = "queries/diff.rs"]
+mod diff;
 #[path = "queries/dml.rs"]
 mod dml;
 #[path = "queries/fixture.rs"]

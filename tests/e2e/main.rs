@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 mod embedded_broker;
 mod gc;
+mod history;
 mod iceberg;
 mod models;
 mod replay;

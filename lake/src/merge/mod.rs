@@ -13,12 +13,14 @@ mod lineage;
 mod schema;
 mod shape;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use catalog::{BothChanged, Content, ContentMerge, Merged, Result};
+use catalog::{BothChanged, Content, ContentMerge, Error, Merged, Result};
 use iceberg::spec::TableMetadata;
 
 use self::lineage::Lineage;
@@ -64,17 +66,9 @@ impl TableMerge {
     }
 
     async fn tables(&self, changed: &BothChanged<'_>, at: [&str; 3]) -> Result<Merged> {
-        let [base, ours, theirs] = at.map(|location| self.files.metadata(location));
-        let (base, ours, theirs) = futures::try_join!(base, ours, theirs)?;
         let merge = table::Merge {
-            files: &self.files,
-            sides: Sides {
-                base: &base,
-                ours: &ours,
-                theirs: &theirs,
-            },
-            location: at[1],
-            their_location: at[2],
+            files: Arc::clone(&self.files),
+            locations: at.map(str::to_owned),
             rule: changed.rule,
             lineage: self.lineage.then(|| Lineage {
                 source: changed.source.to_owned(),
@@ -82,7 +76,11 @@ impl TableMerge {
             }),
             dry_run: changed.dry_run,
         };
-        merge.run().await
+        // A task of its own: decoding and encoding metadata is most of the work, and a
+        // merge of branches may have a thousand tables to do.
+        let task = tokio::spawn(async move { merge.run().await });
+        task.await
+            .map_err(|e| Error::internal("merging a table was interrupted").with_source(e))?
     }
 }
 

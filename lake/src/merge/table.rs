@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::{Content, MergeRule, Merged, Result};
-use iceberg::spec::TableMetadata;
 
 use super::clash::{Clash, Outcome};
 use super::lineage::{self, Lineage};
@@ -16,13 +15,10 @@ use crate::metadata::TableFiles;
 use crate::producer::{self, AddedFile, SnapshotChange};
 
 /// One table to merge.
-pub(super) struct Merge<'a> {
-    pub(super) files: &'a Arc<TableFiles>,
-    pub(super) sides: Sides<'a>,
-    /// The metadata file of ours.
-    pub(super) location: &'a str,
-    /// The metadata file of theirs, which stands for the result in a dry run.
-    pub(super) their_location: &'a str,
+pub(super) struct Merge {
+    pub(super) files: Arc<TableFiles>,
+    /// The metadata files of base, ours and theirs.
+    pub(super) locations: [String; 3],
     pub(super) rule: MergeRule,
     /// Where theirs comes from, when the new snapshot shall say so.
     pub(super) lineage: Option<Lineage>,
@@ -36,19 +32,26 @@ struct Plan {
     how: String,
 }
 
-impl Merge<'_> {
+impl Merge {
     pub(super) async fn run(&self) -> Result<Merged> {
-        let Sides { base, ours, theirs } = self.sides;
+        let states = self.locations.each_ref();
+        let [base, ours, theirs] = states.map(|location| self.files.metadata(location));
+        let (base, ours, theirs) = futures::try_join!(base, ours, theirs)?;
+        let sides = Sides {
+            base: &base,
+            ours: &ours,
+            theirs: &theirs,
+        };
         let (our_changes, their_changes) = futures::try_join!(
-            FileChanges::between(self.files, base, ours),
-            FileChanges::between(self.files, base, theirs)
+            FileChanges::between(&self.files, &base, &ours),
+            FileChanges::between(&self.files, &base, &theirs)
         )?;
-        let our_words = words::described(base, ours, &our_changes);
-        let their_words = words::described(base, theirs, &their_changes);
-        match self.plan(our_changes, their_changes) {
+        let our_words = words::described(&base, &ours, &our_changes);
+        let their_words = words::described(&base, &theirs, &their_changes);
+        match self.plan(&sides, our_changes, their_changes) {
             Ok(plan) => Ok(Merged::Content {
                 how: plan.how.clone(),
-                content: self.apply(plan).await?,
+                content: self.apply(&sides, plan).await?,
             }),
             Err(Clash(reason)) => Ok(Merged::Conflict {
                 ours: our_words,
@@ -57,58 +60,64 @@ impl Merge<'_> {
         }
     }
 
-    fn plan(&self, ours: FileChanges, theirs: FileChanges) -> Outcome<Plan> {
-        let sides = &self.sides;
+    fn plan(&self, sides: &Sides<'_>, ours: FileChanges, theirs: FileChanges) -> Outcome<Plan> {
         let files = files::merged(self.rule, sides, ours, theirs)?;
         let listed = files.added.values().chain(files.added_deletes.values());
         let specs: BTreeSet<i32> = listed.map(|file| file.spec_id).collect();
         // Where a snapshot follows, producing it notes the metadata file before.
-        let previous = files.is_empty().then_some(self.location);
+        let previous = files.is_empty().then_some(self.location());
         let shaped = shape::merged(sides, &specs, previous)?;
         let how = words::described(sides.base, sides.theirs, &files);
         Ok(Plan { files, shaped, how })
     }
 
-    async fn apply(&self, plan: Plan) -> Result<Content> {
-        let content = |metadata_location| Content::IcebergTable {
-            uuid: self.sides.ours.uuid(),
-            metadata_location,
-        };
-        if plan.files.is_empty() && !plan.shaped.changed {
-            return Ok(content(self.location.to_owned()));
-        }
-        if self.dry_run {
-            return Ok(content(self.their_location.to_owned()));
-        }
-        if plan.files.is_empty() {
-            let metadata = plan.shaped.metadata;
-            let location = self.files.write_metadata(metadata, Some(self.location));
-            return Ok(content(location.await?));
-        }
-        let change = self.change(&plan);
-        let metadata: &TableMetadata = &plan.shaped.metadata;
-        let location = producer::produce(self.files, metadata, self.location, change);
-        Ok(content(location.await?))
+    /// The metadata file of ours.
+    fn location(&self) -> &str {
+        &self.locations[1]
     }
 
-    fn change(&self, plan: &Plan) -> SnapshotChange {
+    async fn apply(&self, sides: &Sides<'_>, plan: Plan) -> Result<Content> {
+        let nothing = plan.files.is_empty() && !plan.shaped.changed;
+        let location = match self.dry_run {
+            _ if nothing => self.location().to_owned(),
+            // Stands for what would be written.
+            true => self.locations[2].clone(),
+            false => self.write(sides, plan).await?,
+        };
+        Ok(Content::IcebergTable {
+            uuid: sides.ours.uuid(),
+            metadata_location: location,
+        })
+    }
+
+    async fn write(&self, sides: &Sides<'_>, plan: Plan) -> Result<String> {
+        if plan.files.is_empty() {
+            let (metadata, previous) = (plan.shaped.metadata, self.location());
+            return self.files.write_metadata(metadata, Some(previous)).await;
+        }
+        let change = self.change(sides, &plan);
+        let metadata = &plan.shaped.metadata;
+        producer::produce(&self.files, metadata, self.location(), change).await
+    }
+
+    fn change(&self, sides: &Sides<'_>, plan: &Plan) -> SnapshotChange {
         let added = |files: &Files| {
             let files = files.values().map(|file| AddedFile {
                 file: file.entry.data_file().clone(),
                 spec_id: plan.shaped.spec(file.spec_id),
-                sequence_number: files::placed(&self.sides, file),
+                sequence_number: files::placed(sides, file),
             });
             files.collect()
         };
         let names = |files: &Files| files.keys().cloned().collect();
         let changes = &plan.files;
         SnapshotChange {
-            operation: lineage::operation(&self.sides, changes),
+            operation: lineage::operation(sides, changes),
             added: added(&changes.added),
             removed: names(&changes.removed),
             added_deletes: added(&changes.added_deletes),
             removed_deletes: names(&changes.removed_deletes),
-            summary: lineage::summary(self.lineage.as_ref(), &self.sides),
+            summary: lineage::summary(self.lineage.as_ref(), sides),
         }
     }
 }
