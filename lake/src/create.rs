@@ -22,6 +22,10 @@ use crate::schema;
 /// know it.
 pub(crate) const BLOOM_PREFIX: &str = "write.parquet.bloom-filter-enabled.column.";
 
+/// Table property that lets engines delete files. It is false here: other branches and
+/// past commits may need them.
+pub const GC_ENABLED: &str = "gc.enabled";
+
 /// Older metadata files stay in the catalog's history; the log in the metadata itself
 /// only serves tools that look one or two versions back.
 const METADATA_LOG: &str = "20";
@@ -175,6 +179,7 @@ fn properties(schema: &Schema, spec: &TableSpec) -> Result<HashMap<String, Strin
             TableProperties::PROPERTY_METADATA_PREVIOUS_VERSIONS_MAX.into(),
             METADATA_LOG.into(),
         ),
+        (GC_ENABLED.into(), "false".into()),
     ]);
     for name in &spec.bloom {
         let field = schema::column(schema, name, "bloom filter")?;

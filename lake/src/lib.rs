@@ -56,7 +56,7 @@ mod write;
 
 pub use alter::Alter;
 pub use append::{Append, AppendChange};
-pub use create::TableSpec;
+pub use create::{GC_ENABLED, TableSpec};
 pub use deletes::{DELETE_FILE_PATH_ID, DELETE_POS_ID, DeleteFile};
 pub use diff::{ColumnChange, PropertyChange, TableDiff};
 pub use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, TableMetadata, Transform};

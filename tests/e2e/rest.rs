@@ -77,7 +77,7 @@ fn count(server: &Server, column: &str) -> u64 {
 }
 
 #[test]
-fn ingest_goes_on_while_another_engine_changes_the_schema() {
+fn ingest_goes_on_while_another_engine_changes_schema_and_partitions() {
     let site = Site::new().stream(skab::STREAM);
     let files = skab::files(site.folder());
     let rows = skab::row_count(&files[..2]);
@@ -90,7 +90,7 @@ fn ingest_goes_on_while_another_engine_changes_the_schema() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let args = [server.address("http"), "rigs.telemetry", "Pressure"];
+    let args = [server.address("http"), "rigs.telemetry", "Pressure", "rig"];
     python("rest_evolve.py", &args, "").ok();
     assert!(replay.wait().unwrap().success());
     server.wait_for_count(COUNT, rows);

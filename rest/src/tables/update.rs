@@ -9,7 +9,7 @@ use iceberg::TableUpdate;
 use iceberg::spec::{
     FormatVersion, PrimitiveType, Schema, Snapshot, StructType, TableMetadataBuilder, Type,
 };
-use lake::{Lake, TableMetadata};
+use lake::{GC_ENABLED, Lake, TableMetadata};
 
 use crate::error::commit_failed;
 
@@ -25,8 +25,6 @@ const PATHS: [&str; 4] = [
     "write.object-storage.path",
     "write.folder-storage.path",
 ];
-/// Stops engines from deleting files, which other branches and past commits may need.
-const GC_ENABLED: &str = "gc.enabled";
 const FORMAT_VERSION: &str = "format-version";
 
 /// The metadata after `updates`; none when they change nothing. `location` is the file

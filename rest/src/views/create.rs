@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::replace::check_time;
+use super::replace;
 use super::{answer, put};
 use crate::api::Api;
 use crate::error::Failure;
@@ -60,7 +60,7 @@ fn metadata(lake: &Lake, key: &Key, creation: Creation) -> Result<ViewMetadata> 
         Some(location) => tables::folder(lake, &location)?,
         None => lake.new_location(key, uuid),
     };
-    check_time(&creation.view_version)?;
+    replace::check(&creation.view_version)?;
     ViewMetadataBuilder::new(
         location,
         creation.schema,

@@ -107,7 +107,7 @@ fn step(
         ViewUpdate::SetProperties { updates } => builder.set_properties(updates),
         ViewUpdate::RemoveProperties { removals } => Ok(builder.remove_properties(&removals)),
         ViewUpdate::AddViewVersion { view_version } => {
-            check_time(&view_version)?;
+            check(&view_version)?;
             builder.add_version(view_version)
         }
         ViewUpdate::SetCurrentViewVersion { view_version_id } => {
@@ -122,6 +122,10 @@ fn refused(error: iceberg::Error) -> Error {
     Error::invalid(format!("Cannot update the view: {}", error.message()))
 }
 
-pub(super) fn check_time(version: &ViewVersion) -> Result<()> {
+/// Refuses a version without any SQL, and one of the future.
+pub(super) fn check(version: &ViewVersion) -> Result<()> {
+    if version.representations().is_empty() {
+        return Err(Error::invalid("the version of the view has no SQL"));
+    }
     tables::check_time(version.timestamp_ms())
 }

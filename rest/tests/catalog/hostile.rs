@@ -160,7 +160,7 @@ fn spoil(mut body: Value, spoils: &[(prop::sample::Index, Value, u8)]) -> Value 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// A panic would end the connection without an answer.
     #[test]

@@ -8,3 +8,4 @@ mod listing;
 mod loading;
 mod support;
 mod tokens;
+mod views;
