@@ -72,6 +72,29 @@ async fn what_is_not_a_branch_is_not_written() {
     assert!(message.contains("protected"), "{message}");
 }
 
+#[tokio::test]
+async fn names_that_no_ref_can_have_are_bad_requests() {
+    let served = Served::start().await;
+    let long = "x".repeat(1000);
+    for name in ["%C3%BC", "a..b", "s3://b/c", "a%00b", long.as_str()] {
+        let refused = served.get(&format!("config?warehouse={name}")).await;
+        refused.refused(400, "BadRequestException");
+    }
+    let refused = served.get("%FF/namespaces").await;
+    refused.refused(400, "BadRequestException");
+    let before = served.get("main~99/namespaces").await;
+    before.refused(404, "NoSuchWarehouseException");
+    // A slash may come either way.
+    let catalog = served.lake.catalog();
+    catalog
+        .create_branch("team/try", "main", "ada")
+        .await
+        .unwrap();
+    for prefix in ["team=try", "team%2Ftry"] {
+        served.get(&format!("{prefix}/namespaces")).await.ok();
+    }
+}
+
 /// `update` on `pumps.daily`.
 async fn update(served: &Served, update: Value) -> crate::support::Answer {
     let body = json!({"requirements": [], "updates": [update]});
