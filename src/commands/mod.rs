@@ -19,7 +19,7 @@ pub(crate) mod train;
 
 use std::sync::Arc;
 
-use catalog::{Catalog, Commit, Result, Store};
+use catalog::{Catalog, CatalogOptions, Commit, Result, Store};
 use chrono::SecondsFormat;
 use lake::Lake;
 use lake::hot::HotBuffer;
@@ -30,7 +30,9 @@ use crate::settings::Settings;
 /// Opens the lake that `settings` names; a local folder is made when missing.
 pub(crate) async fn open_lake(settings: &Settings) -> Result<Lake> {
     let store = Store::open(&settings.store_config()).await?;
-    Ok(Lake::new(Catalog::open(store).await?))
+    let refresh = settings.lake.refresh;
+    let catalog = Catalog::open_with(store, CatalogOptions { refresh }).await?;
+    Ok(Lake::new(catalog))
 }
 
 /// The SQL engine over `lake`; `hot` adds the rows not committed yet.

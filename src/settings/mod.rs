@@ -63,6 +63,10 @@ pub(crate) enum Role {
 pub(crate) struct LakeSettings {
     /// `./folder`, `/folder`, `s3://bucket/prefix` or `memory://`.
     pub(crate) url: String,
+    /// How old a head may be that queries take for the newest; 0 looks at every query. What
+    /// this process commits it sees at once, and writers always look.
+    #[serde(with = "units::duration")]
+    pub(crate) refresh: Duration,
     pub(crate) s3: S3Settings,
 }
 
@@ -276,6 +280,7 @@ impl Default for LakeSettings {
     fn default() -> Self {
         Self {
             url: "./pumphouse-data/lake".to_owned(),
+            refresh: Duration::ZERO,
             s3: S3Settings::default(),
         }
     }
