@@ -9,6 +9,8 @@ mod deletes;
 mod diff;
 #[path = "queries/dml.rs"]
 mod dml;
+#[path = "queries/dml_property.rs"]
+mod dml_property;
 #[path = "queries/fixture.rs"]
 mod fixture;
 #[path = "queries/flight.rs"]
