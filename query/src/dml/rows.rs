@@ -92,8 +92,7 @@ impl Work<'_> {
             counted.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         });
         let lake = self.context.lake();
-        let rows = rows.try_collect().await?;
-        let files = lake.write(&self.target.table, rows).await?;
+        let files = lake.write_stream(&self.target.table, rows).await?;
         Ok((files, count.load(Ordering::Relaxed)))
     }
 
