@@ -10,8 +10,9 @@ use futures::StreamExt;
 use lake::{Rewrite, RewriteKind};
 use object_store::path::Path;
 
+use super::clauses::Changes;
 use super::insert::position;
-use super::merge::{self, Changes};
+use super::merge;
 use super::rows::{Rows, Work};
 use super::sql::{
     column, has_subquery, item, last_part, name_of, nested, query, select_mut, shorten, target_as,
@@ -29,7 +30,7 @@ pub(crate) async fn delete(
     statement: &Delete,
 ) -> Result<Staged> {
     check_delete(statement)?;
-    let work = Work { context, target };
+    let work = Work::new(context, target);
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
     let [from] = from.as_slice() else {
         return Err(Error::unsupported("DELETE changes one table at a time"));
@@ -55,7 +56,7 @@ pub(crate) async fn delete(
 /// # Errors
 /// Those of the object store.
 pub(crate) async fn truncate(context: &WriteContext, target: &Target) -> Result<Staged> {
-    everything(&Work { context, target }).await
+    everything(&Work::new(context, target)).await
 }
 
 /// Stages `UPDATE`.
@@ -69,7 +70,7 @@ pub(crate) async fn update(
     statement: &Update,
 ) -> Result<Staged> {
     check_update(statement)?;
-    let work = Work { context, target };
+    let work = Work::new(context, target);
     let always = Expr::value(datafusion::sql::sqlparser::ast::Value::Boolean(true));
     let condition = statement.selection.clone().unwrap_or(always);
     let target_factor = &statement.table.relation;

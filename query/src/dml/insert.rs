@@ -24,7 +24,7 @@ pub(crate) async fn insert(
     statement: &Insert,
 ) -> Result<Staged> {
     check(statement)?;
-    let work = Work { context, target };
+    let work = Work::new(context, target);
     let source = statement.source.as_deref().ok_or_else(|| {
         Error::unsupported("INSERT without rows is not supported")
             .with_hint("use INSERT INTO table VALUES (...) or INSERT INTO table SELECT ...")
@@ -49,7 +49,7 @@ pub(crate) async fn append_rows(
     target: &Target,
     rows: QueryResult,
 ) -> Result<Staged> {
-    let work = Work { context, target };
+    let work = Work::new(context, target);
     let table = work.columns();
     for field in rows.schema.fields() {
         position(&table, field.name())?;

@@ -1,58 +1,28 @@
 //! `MERGE INTO`, and `UPDATE .. FROM` as one: which rows act on which, and what becomes of them.
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use catalog::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
-    Assignment, Expr, Merge, MergeAction, MergeClauseKind, MergeInsertExpr, MergeInsertKind, Query,
-    TableFactor, Value,
+    BinaryOperator, Expr, Merge, MergeInsertExpr, MergeInsertKind, Query, TableFactor, Value,
 };
 use futures::StreamExt;
 use lake::RewriteKind;
 use object_store::path::Path;
 
 use super::change::{assigned, exchange, without};
+use super::clauses::{Action, Changes, Clause, Kind};
 use super::insert::position;
 use super::rows::{Rows, Work};
 use super::sql::{
-    and, column, has_subquery, item, last_part, name_of, nested, query, quoted, select_mut,
-    shorten, target_as,
+    and, column, item, last_part, name_of, nested, query, quoted, select_mut, shorten, target_as,
 };
 use crate::error::stream_error;
 use crate::table::{FILE, ROW};
 use crate::write::{Staged, Target, WriteContext};
-
-/// Rows of a source and what they do to the rows of a target.
-pub(super) struct Changes {
-    source: TableFactor,
-    on: Expr,
-    clauses: Vec<Clause>,
-}
-
-/// One WHEN.
-struct Clause {
-    /// The pairs or rows it is for.
-    kind: Kind,
-    condition: Option<Expr>,
-    action: Action,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A target row and a source row that match.
-    Matched,
-    /// A source row without a target row.
-    SourceOnly,
-    /// A target row without a source row.
-    TargetOnly,
-}
-
-enum Action {
-    Update(Vec<Assignment>),
-    Delete,
-    Insert(Box<MergeInsertExpr>),
-}
 
 /// Stages `MERGE INTO`.
 ///
@@ -64,76 +34,8 @@ pub(crate) async fn merge_into(
     target: &Target,
     statement: &Merge,
 ) -> Result<Staged> {
-    if statement.output.is_some() {
-        return Err(Error::unsupported("OUTPUT is not supported in MERGE"));
-    }
-    let clauses = statement.clauses.iter().map(|clause| {
-        let clause = Clause::new(clause.clause_kind, clause.predicate.as_ref(), &clause.action);
-        clause.map_err(|e| e.with_hint("WHEN MATCHED takes UPDATE or DELETE, WHEN NOT MATCHED takes INSERT, WHEN NOT MATCHED BY SOURCE takes UPDATE or DELETE"))
-    });
-    let changes = Changes {
-        source: statement.source.clone(),
-        on: statement.on.as_ref().clone(),
-        clauses: clauses.collect::<Result<_>>()?,
-    };
-    stage(&Work { context, target }, &statement.table, &changes).await
-}
-
-impl Changes {
-    /// `UPDATE .. SET assignments FROM source WHERE on`.
-    pub(super) fn update(source: TableFactor, on: Expr, assignments: &[Assignment]) -> Self {
-        let clause = Clause {
-            kind: Kind::Matched,
-            condition: None,
-            action: Action::Update(assignments.to_vec()),
-        };
-        Changes {
-            source,
-            on,
-            clauses: vec![clause],
-        }
-    }
-}
-
-impl Clause {
-    fn new(
-        kind: MergeClauseKind,
-        condition: Option<&Expr>,
-        action: &MergeAction,
-    ) -> Result<Clause> {
-        let kind = match kind {
-            MergeClauseKind::Matched => Kind::Matched,
-            MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget => Kind::SourceOnly,
-            MergeClauseKind::NotMatchedBySource => Kind::TargetOnly,
-        };
-        let action = match action {
-            MergeAction::Insert(insert) if insert.insert_predicate.is_none() => {
-                Action::Insert(Box::new(insert.clone()))
-            }
-            MergeAction::Update(update)
-                if update.update_predicate.is_none() && update.delete_predicate.is_none() =>
-            {
-                Action::Update(update.assignments.clone())
-            }
-            MergeAction::Delete { .. } => Action::Delete,
-            _ => return Err(Error::unsupported("WHERE is not supported in WHEN")),
-        };
-        if (kind == Kind::SourceOnly) != matches!(action, Action::Insert(_)) {
-            return Err(Error::invalid(
-                "a WHEN of MERGE has an action it cannot have",
-            ));
-        }
-        if condition.is_some_and(has_subquery) {
-            return Err(Error::unsupported(
-                "subqueries are not supported in a WHEN condition",
-            ));
-        }
-        Ok(Clause {
-            kind,
-            condition: condition.cloned(),
-            action,
-        })
-    }
+    let changes = Changes::of(statement)?;
+    stage(&Work::new(context, target), &statement.table, &changes).await
 }
 
 /// Stages `changes` of the target, which the statement calls as `factor` says.
@@ -156,18 +58,18 @@ pub(super) async fn stage(
         let rows = futures::stream::iter(inserted).flatten().boxed();
         return super::insert::append(work, rows).await;
     }
-    let counter = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let counted = std::sync::Arc::clone(&counter);
+    let counter = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&counter);
     let inserted = futures::stream::iter(inserted)
         .flatten()
         .inspect(move |batch| {
             let rows = batch.as_ref().map_or(0, |batch| batch.num_rows());
-            counted.fetch_add(rows as u64, std::sync::atomic::Ordering::Relaxed);
+            counted.fetch_add(rows as u64, Ordering::Relaxed);
         });
     let rows = futures::stream::iter(streams).flatten().chain(inserted);
     let kind = RewriteKind::Overwrite;
     let mut staged = exchange(work, &paths, Some(rows.boxed()), kind, touched).await?;
-    staged.rows += counter.load(std::sync::atomic::Ordering::Relaxed);
+    staged.rows += counter.load(Ordering::Relaxed);
     Ok(staged)
 }
 
@@ -238,7 +140,7 @@ impl<'a> Merging<'a> {
                 let (left, right) = (nested(left), nested(right));
                 Expr::BinaryOp {
                     left: Box::new(left),
-                    op: datafusion::sql::sqlparser::ast::BinaryOperator::Or,
+                    op: BinaryOperator::Or,
                     right: Box::new(right),
                 }
             })

@@ -4,6 +4,7 @@
 //! written anew from queries over their rows, and the others stay as they are.
 mod assign;
 mod change;
+mod clauses;
 mod insert;
 mod merge;
 mod rows;

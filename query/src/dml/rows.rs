@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
 use catalog::{Error, Result};
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::stream::BoxStream;
@@ -29,9 +30,20 @@ pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
 pub(super) struct Work<'a> {
     pub(super) context: &'a WriteContext,
     pub(super) target: &'a Target,
+    /// What `now()` is in all queries of the statement: were it later in the one that
+    /// keeps rows than in the one that changes them, some would be in neither.
+    started: DateTime<Utc>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    pub(super) fn new(context: &'a WriteContext, target: &'a Target) -> Self {
+        Work {
+            context,
+            target,
+            started: Utc::now(),
+        }
+    }
+
     /// Runs `query`, to which the target is a table of its own; of the target's rows it
     /// sees those in the files `only`, where given.
     pub(super) async fn run(
@@ -43,8 +55,11 @@ impl Work<'_> {
         let rows = TargetRows::new(self.target.table.clone(), store, only.cloned());
         let rows: Arc<dyn TableProvider> = Arc::new(rows);
         let own = HashMap::from([(TARGET.to_owned(), rows)]);
-        let prepared = self.context.plan_with(query, own).await?;
+        let mut prepared = self.context.plan_with(query, own).await?;
         super::refuse_volatile(&prepared)?;
+        let mut state = prepared.state.as_ref().clone();
+        state.execution_props_mut().query_execution_start_time = Some(self.started);
+        prepared.state = Arc::new(state);
         prepared.bind(&[]).await?.run()
     }
 

@@ -8,7 +8,7 @@ use catalog::ErrorKind;
 use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Literal, Struct};
 use lake::{PartitionField, TableSpec};
 use proptest::prelude::*;
-use query::{Engine, EngineConfig};
+use query::{Engine, EngineConfig, Outcome, SessionOptions};
 
 use crate::fixture::{DAY, START, column, config, empty_lake, key, meta, timestamp};
 use crate::foreign_writer::ForeignWriter;
@@ -359,4 +359,34 @@ async fn deletion_vectors_are_refused_with_a_way_out() {
         text.contains("deleted") && text.contains("deletion vectors"),
         "{text}"
     );
+}
+
+/// Rows that another engine deleted stay deleted when their file is written anew, and
+/// delete files that apply to nothing any more leave the table.
+#[tokio::test]
+async fn changes_apply_the_deletes_of_others() {
+    let mut case = Case::new(false).await;
+    let rows = (0..6).map(|k| (0, Some(k % 3), Some("a".to_owned())));
+    case.take(&Step::Append(rows.collect())).await;
+    case.take(&Step::Positions(vec![4], true)).await;
+    case.take(&Step::Equality(0, vec![(Some(2), None)], 0))
+        .await;
+    let engine = Engine::new(case.writer.lake.clone(), None, config());
+    let session = engine.session(SessionOptions::default());
+    let sql = "update t.deleted set s = 'b' where k = 0";
+    let left = case.rows.iter().filter(|row| row.k == Some(0)).count() as u64;
+    match session.execute(sql, &[]).await.unwrap() {
+        Outcome::Done { rows_affected, .. } => assert_eq!(rows_affected, Some(left)),
+        Outcome::Rows(_) => panic!("{sql} gave rows"),
+    }
+    for row in case.rows.iter_mut().filter(|row| row.k == Some(0)) {
+        row.s = Some("b".to_owned());
+    }
+    case.check().await;
+    let files = case.writer.table().await.data_files().await.unwrap();
+    assert!(files.iter().all(|file| file.deletes.is_empty()));
+    // A later equality delete finds the rows that were written anew.
+    case.take(&Step::Equality(0, vec![(Some(1), None)], 0))
+        .await;
+    case.check().await;
 }

@@ -289,3 +289,16 @@ async fn two_source_rows_for_one_target_row_are_refused() {
     assert_eq!(shell.run(&sql).await, 1);
     assert_eq!(shell.rows().await[0], "1 2 a");
 }
+
+/// All queries of a statement are of one moment: a row that a condition with `now()` is
+/// about must not be kept by one and changed by the other, nor lost between them.
+#[tokio::test]
+async fn now_is_one_moment_in_a_statement() {
+    let shell = filled().await;
+    let sql = "merge into rows using (values (1), (9)) as n on rows.id = n.column1 \
+               when matched then update set ts = now() \
+               when not matched then insert (id, ts) values (n.column1, now())";
+    assert_eq!(shell.run(sql).await, 2);
+    let sql = "select count(distinct ts) from rows";
+    assert_eq!(column(&shell.engine, sql).await, ["1"]);
+}
