@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use catalog::{Key, Result, Snapshot};
-use lake::hot::{HotBuffer, HotCut, HotRows};
+use lake::hot::{HotCut, HotRows};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
@@ -262,12 +262,14 @@ fn merge_tail(hot: &mut VecDeque<Hot>, sealed: u64) -> Result<isize> {
     Ok(change)
 }
 
-impl HotBuffer for Buffer {
-    fn branch(&self) -> &str {
+impl Buffer {
+    /// The branch these rows will be committed to.
+    pub(crate) fn branch(&self) -> &str {
         &self.branch
     }
 
-    fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut {
+    /// Rows of `key` after this ingester's watermark in `snapshot`.
+    pub(crate) fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut {
         let watermark = snapshot.watermark(&self.ingester).unwrap_or(0);
         let state = self.state();
         if state.dropped > watermark {

@@ -18,6 +18,7 @@ use crate::buffer::{Bounds, Buffer};
 use crate::config::{IngestConfig, Source};
 use crate::decode::Decoder;
 use crate::flush::Request;
+use crate::hot::Hot;
 use crate::identity::DataDir;
 use crate::pipeline::{self, LogEnd, Pipeline};
 use crate::source::broker::Broker;
@@ -172,7 +173,11 @@ impl Ingest {
 
     /// The uncommitted rows, for the query engine.
     pub fn hot(&self) -> Arc<dyn HotBuffer> {
-        Arc::clone(&self.buffer) as Arc<dyn HotBuffer>
+        Arc::new(Hot {
+            buffer: Arc::clone(&self.buffer),
+            requests: self.requests.clone(),
+            failed: self.failed.clone(),
+        })
     }
 
     /// What has been done so far.
@@ -275,7 +280,7 @@ async fn open_log(
 }
 
 /// The first error the channel carries; waits forever when its sender goes without one.
-async fn first_error(errors: &mut watch::Receiver<Option<Error>>) -> Error {
+pub(crate) async fn first_error(errors: &mut watch::Receiver<Option<Error>>) -> Error {
     let error = match errors.wait_for(Option::is_some).await {
         Ok(error) => error.clone(),
         Err(_) => None,
@@ -286,6 +291,6 @@ async fn first_error(errors: &mut watch::Receiver<Option<Error>>) -> Error {
     }
 }
 
-fn ended() -> Error {
+pub(crate) fn ended() -> Error {
     Error::unavailable("ingest has ended")
 }

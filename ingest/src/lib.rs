@@ -12,6 +12,7 @@ mod buffer;
 mod config;
 mod decode;
 mod flush;
+mod hot;
 mod identity;
 mod ingest;
 mod pipeline;

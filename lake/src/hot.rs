@@ -7,7 +7,8 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use catalog::{Key, Snapshot};
+use async_trait::async_trait;
+use catalog::{Key, Result, Snapshot};
 
 /// Rows of one table that are not in its files yet.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub enum HotCut {
 }
 
 /// The uncommitted rows of an ingester.
+#[async_trait]
 pub trait HotBuffer: Send + Sync {
     /// The branch these rows will be committed to. They belong to its head only.
     fn branch(&self) -> &str;
@@ -40,4 +42,11 @@ pub trait HotBuffer: Send + Sync {
     ///
     /// Must not block: it runs on the query path.
     fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut;
+
+    /// Commits the rows held now, so that a statement that changes the table finds them in
+    /// its files.
+    ///
+    /// # Errors
+    /// Why they could not be committed; they stay in the buffer.
+    async fn flush(&self) -> Result<()>;
 }

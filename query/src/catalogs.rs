@@ -1,6 +1,6 @@
 //! What DataFusion sees as catalogs: the refs one statement is pinned to, and nothing else.
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,13 +16,15 @@ use lake::Lake;
 
 use crate::error::into_datafusion;
 use crate::scope::OWN;
-use crate::table::LakeTable;
+use crate::table::{LakeTable, without_metadata};
+use crate::views::ListedView;
 
 /// One ref at one commit, with the tables a statement names.
+#[derive(Clone)]
 pub(crate) struct PinnedRef {
     lake: Lake,
     snapshot: Snapshot,
-    tables: HashMap<Key, Arc<LakeTable>>,
+    tables: HashMap<Key, Arc<dyn TableProvider>>,
 }
 
 impl PinnedRef {
@@ -38,14 +40,25 @@ impl PinnedRef {
         &self.snapshot
     }
 
-    pub(crate) fn add(&mut self, table: LakeTable) {
-        self.tables.insert(table.key().clone(), Arc::new(table));
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.tables.contains_key(key)
     }
 
-    /// Loads a table nobody named, for `information_schema`: its schema only, no hot rows.
-    async fn load(&self, key: &Key) -> Result<Arc<LakeTable>> {
-        let table = self.lake.table(&self.snapshot, key).await;
-        let table = table.map_err(into_datafusion)?;
+    /// Adds a table or view that the statement reads.
+    pub(crate) fn add(&mut self, key: Key, table: Arc<dyn TableProvider>) {
+        self.tables.insert(key, table);
+    }
+
+    /// Loads what nobody named, for `information_schema`: its schema only, no hot rows.
+    async fn load(&self, key: &Key, kind: TableType) -> catalog::Result<Arc<dyn TableProvider>> {
+        if kind == TableType::View {
+            let view = self.lake.view(&self.snapshot, key).await?;
+            return Ok(Arc::new(ListedView {
+                schema: without_metadata(&view.schema),
+                sql: view.sql.clone(),
+            }));
+        }
+        let table = self.lake.table(&self.snapshot, key).await?;
         Ok(Arc::new(LakeTable::new(table, self.lake.store(), None)))
     }
 }
@@ -58,16 +71,23 @@ impl fmt::Debug for PinnedRef {
     }
 }
 
-/// The keys of `snapshot` that SQL reads as tables.
-pub(crate) fn table_keys(snapshot: &Snapshot) -> catalog::Result<Vec<Key>> {
-    Ok(tables_of(snapshot.entries()?))
+/// What SQL reads in `snapshot`, tables and views.
+pub(crate) fn readable(snapshot: &Snapshot) -> catalog::Result<Vec<(Key, TableType)>> {
+    Ok(readable_of(snapshot.entries()?))
 }
 
-fn tables_of(entries: Vec<(Key, Content)>) -> Vec<Key> {
-    let tables = entries
-        .into_iter()
-        .filter(|(_, content)| matches!(content, Content::IcebergTable { .. }));
-    tables.map(|(key, _)| key).collect()
+fn readable_of(entries: Vec<(Key, Content)>) -> Vec<(Key, TableType)> {
+    let readable = entries.into_iter();
+    let readable = readable.filter_map(|(key, content)| Some((key, kind(&content)?)));
+    readable.collect()
+}
+
+fn kind(content: &Content) -> Option<TableType> {
+    match content {
+        Content::IcebergTable { .. } => Some(TableType::Base),
+        Content::View { .. } => Some(TableType::View),
+        Content::Model { .. } | Content::Namespace { .. } => None,
+    }
 }
 
 /// What DataFusion asks for where it takes no error; a state that cannot be read is nearly
@@ -149,13 +169,16 @@ impl CatalogProvider for RefCatalog {
     }
 
     fn schema_names(&self) -> Vec<String> {
-        let keys = or_none(table_keys(&self.0.snapshot)).into_iter();
-        let names: BTreeSet<String> = keys.map(|key| key.namespace).collect();
-        names.into_iter().collect()
+        or_none(self.0.snapshot.namespaces())
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if tables_of(or_none(self.0.snapshot.entries_in(name))).is_empty() {
+        let empty = or_none(self.0.snapshot.entries_in(name)).is_empty();
+        if empty
+            && !or_none(self.0.snapshot.namespaces())
+                .iter()
+                .any(|n| n == name)
+        {
             return None;
         }
         Some(Arc::new(Namespace {
@@ -172,14 +195,14 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// The key of `table`, when this namespace has it.
-    fn key(&self, table: &str) -> Option<Key> {
+    /// The key of `table` and what it is, when this namespace has it.
+    fn find(&self, table: &str) -> Option<(Key, TableType)> {
         let key = Key {
             namespace: self.name.clone(),
             name: table.to_owned(),
         };
         let content = or_none(self.pinned.snapshot.get(&key))?;
-        matches!(content, Content::IcebergTable { .. }).then_some(key)
+        Some((key, kind(&content)?))
     }
 }
 
@@ -191,26 +214,29 @@ impl SchemaProvider for Namespace {
 
     fn table_names(&self) -> Vec<String> {
         let entries = or_none(self.pinned.snapshot.entries_in(&self.name));
-        let keys = tables_of(entries).into_iter();
-        keys.map(|key| key.name).collect()
+        let keys = readable_of(entries).into_iter();
+        keys.map(|(key, _)| key.name).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(key) = self.key(name) else {
+        let Some((key, kind)) = self.find(name) else {
             return Ok(None);
         };
         let table = match self.pinned.tables.get(&key) {
             Some(table) => Arc::clone(table),
-            None => self.pinned.load(&key).await?,
+            None => {
+                let loaded = self.pinned.load(&key, kind).await;
+                loaded.map_err(into_datafusion)?
+            }
         };
         Ok(Some(table))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
-        Ok(self.key(name).map(|_| TableType::Base))
+        Ok(self.find(name).map(|(_, kind)| kind))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.key(name).is_some()
+        self.find(name).is_some()
     }
 }

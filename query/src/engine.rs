@@ -1,10 +1,11 @@
 //! The engine: one DataFusion runtime (memory, spill, object store) that every statement shares.
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use catalog::Result;
+use arrow::datatypes::{DataType, SchemaRef};
+use catalog::{Result, Snapshot};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -13,17 +14,18 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use lake::Lake;
-use lake::hot::HotBuffer;
+use lake::hot::{HotBuffer, HotCut};
 
 use crate::catalogs::PinnedRefs;
 use crate::error::stream_error;
-use crate::names::FullName;
+use crate::names::{FullName, INFORMATION_SCHEMA};
 use crate::pin::pin;
 use crate::scope::Scope;
 use crate::session::{Session, SessionOptions, needs_session};
 use crate::sql::{self, Parsed};
 use crate::statement::{Prepared, QueryOptions, QueryResult};
 use crate::table::store_url;
+use crate::write::Write;
 
 /// Limits and defaults of an [`Engine`].
 #[derive(Clone, Debug)]
@@ -38,10 +40,12 @@ pub struct EngineConfig {
     pub default_branch: String,
     /// The namespace of bare table names.
     pub default_namespace: String,
+    /// The author of commits whose user is not known.
+    pub author: String,
 }
 
 impl Default for EngineConfig {
-    /// 1 GiB, a partition per core, 8192 rows, `main`, `public`.
+    /// 1 GiB, a partition per core, 8192 rows, `main`, `public`, `pumphouse`.
     fn default() -> Self {
         EngineConfig {
             memory_limit_bytes: 1 << 30,
@@ -49,6 +53,7 @@ impl Default for EngineConfig {
             batch_size: 8192,
             default_branch: "main".to_owned(),
             default_namespace: "public".to_owned(),
+            author: "pumphouse".to_owned(),
         }
     }
 }
@@ -132,13 +137,18 @@ impl Engine {
         };
         match sql::parse(&self.inner.base, sql)? {
             Parsed::Query(statement) => self.plan(*statement, &scope).await,
-            Parsed::Rows(statement) => Err(needs_session(&sql::first_words(&statement))),
+            Parsed::Action(action) => Err(needs_session(&action.title())),
         }
     }
 
     /// A session whose statements may write.
     pub fn session(&self, options: SessionOptions) -> Session {
         Session::new(self.clone(), options)
+    }
+
+    /// The rows that are not committed yet.
+    pub(crate) fn hot(&self) -> Option<&Arc<dyn HotBuffer>> {
+        self.inner.hot.as_ref()
     }
 
     /// What all statements have in common.
@@ -148,9 +158,8 @@ impl Engine {
 
     /// Plans a statement that reads, its names understood as `scope` says.
     pub(crate) async fn plan(&self, statement: Statement, scope: &Scope) -> Result<Prepared> {
-        let inner = &self.inner;
         let names = self.names(&statement, scope)?;
-        let refs = pin(&inner.lake, inner.hot.as_ref(), scope, &names).await?;
+        let refs = pin(self, scope, &names).await?;
         let commits = refs.commits();
         let state = self.state(refs, scope);
         let plan = state.statement_to_plan(statement).await;
@@ -161,6 +170,48 @@ impl Engine {
             plan,
             commits,
         })
+    }
+
+    /// The types of a writing statement's parameters, as far as the planner knows them.
+    pub(crate) async fn parameter_types(
+        &self,
+        statement: Statement,
+        scope: &Scope,
+    ) -> HashMap<String, Option<DataType>> {
+        let types = async {
+            let names = self.names(&statement, scope)?;
+            let state = self.state(pin(self, scope, &names).await?, scope);
+            let plan = state.statement_to_plan(statement).await;
+            let plan = plan.map_err(stream_error)?;
+            plan.get_parameter_types().map_err(stream_error)
+        };
+        let types: Result<_> = types.await;
+        // What is wrong with the statement is told when it runs.
+        types.unwrap_or_default()
+    }
+
+    /// Has the rows committed that queries of `branch` show already and `base`, its head,
+    /// lacks, where `write` depends on them. True when a new head is to be read.
+    pub(crate) async fn flush_hot_rows(
+        &self,
+        base: &Snapshot,
+        branch: &str,
+        write: &Write,
+        scope: &Scope,
+    ) -> Result<bool> {
+        let Some(hot) = self.hot().filter(|hot| hot.branch() == branch) else {
+            return Ok(false);
+        };
+        for name in write.reads(self, scope)? {
+            if name.reference != branch || name.namespace == INFORMATION_SCHEMA {
+                continue;
+            }
+            if !matches!(hot.rows_after(&name.key()?, base), HotCut::Empty) {
+                hot.flush().await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The scalar functions of one section of DataFusion's documentation, sorted.
@@ -179,7 +230,7 @@ impl Engine {
     }
 
     /// The tables `statement` reads, in full; table functions are not tables.
-    fn names(&self, statement: &Statement, scope: &Scope) -> Result<Vec<FullName>> {
+    pub(crate) fn names(&self, statement: &Statement, scope: &Scope) -> Result<Vec<FullName>> {
         let base = &self.inner.base;
         let references = base.resolve_table_references(statement);
         let references = references.map_err(stream_error)?;
@@ -189,12 +240,12 @@ impl Engine {
             .filter(|name| {
                 name.schema().is_some() || !base.table_functions().contains_key(name.table())
             })
-            .map(|name| FullName::new(name, &scope.default_ref, &scope.default_namespace))
+            .map(|name| scope.full(name))
             .collect())
     }
 
     /// A session for one statement.
-    fn state(&self, refs: PinnedRefs, scope: &Scope) -> SessionState {
+    pub(crate) fn state(&self, refs: PinnedRefs, scope: &Scope) -> SessionState {
         let mut state = self.inner.base.clone();
         state.register_catalog_list(Arc::new(refs));
         let defaults = &mut state.config_mut().options_mut().catalog;

@@ -25,10 +25,10 @@ pub mod flight;
 mod bounds;
 mod catalogs;
 mod diff;
-#[allow(dead_code, unused_imports)]
 mod dml;
 mod engine;
 mod error;
+mod grammar;
 mod hot;
 mod names;
 mod output;
@@ -38,7 +38,7 @@ mod session;
 mod sql;
 mod statement;
 mod table;
-#[allow(dead_code)]
+mod views;
 mod write;
 
 pub use datafusion::common::ScalarValue;

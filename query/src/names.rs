@@ -24,6 +24,14 @@ impl FullName {
             table: name.table().to_owned(),
         }
     }
+
+    /// The key, without the ref.
+    ///
+    /// # Errors
+    /// `InvalidInput` for names the catalog does not take.
+    pub(crate) fn key(&self) -> Result<Key> {
+        Key::new(&self.namespace, &self.table)
+    }
 }
 
 /// The error for a table that `snapshot` does not have: where it was looked for, and near names.

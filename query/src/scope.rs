@@ -6,6 +6,8 @@ use catalog::Snapshot;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 
+use crate::names::FullName;
+
 /// Catalog and schema of [`Scope::own`] tables; `$` keeps them out of users' ways.
 pub(crate) const OWN: &str = "$own";
 
@@ -24,6 +26,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// `name` with every part filled in.
+    pub(crate) fn full(&self, name: &TableReference) -> FullName {
+        FullName::new(name, &self.default_ref, &self.default_namespace)
+    }
+
     /// Whether `name` is one of [`Scope::own`].
     pub(crate) fn owns(&self, name: &TableReference) -> bool {
         name.catalog() == Some(OWN) && self.own.contains_key(name.table())

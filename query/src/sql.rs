@@ -2,16 +2,22 @@
 use std::ops::ControlFlow;
 
 use catalog::{Error, Result};
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Statement as SqlStatement, Value, VisitMut, VisitorMut,
+    Expr, Query, Statement as SqlStatement, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::error::stream_error;
+use crate::grammar::{self, Definition, Own};
+use crate::session::Action;
+use crate::write::Write;
 
 /// The longest SQL text, in bytes.
 const LONGEST_TEXT: usize = 256 * 1024;
@@ -26,8 +32,8 @@ const PARSER_STACK: usize = 512 << 20;
 pub(crate) enum Parsed {
     /// Reads: DataFusion plans it.
     Query(Box<Statement>),
-    /// Changes the rows of one table.
-    Rows(Box<SqlStatement>),
+    /// Writes, or works on refs or the session.
+    Action(Action),
 }
 
 /// Parses `sql`; `?` placeholders become `$1`, `$2`, ... from left to right.
@@ -62,27 +68,113 @@ fn check_size(sql: &str) -> Result<()> {
 
 fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
-    let mut statements = DFParserBuilder::new(sql)
+    let mut parser = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .with_recursion_limit(state.config_options().sql_parser.recursion_limit)
         .build()
-        .and_then(|mut parser| parser.parse_statements())
         .map_err(stream_error)?;
-    let Some(mut statement) = statements.pop_front() else {
+    while parser.parser.consume_token(&Token::SemiColon) {}
+    if parser.parser.peek_token_ref().token == Token::EOF {
         return Err(Error::invalid("the SQL text holds no statement"));
+    }
+    let parsed = match grammar::parse(&mut parser.parser).map_err(syntax)? {
+        Some(Own::Command(command)) => Parsed::Action(Action::Command(command)),
+        Some(Own::Definition(definition)) => define(*definition)?,
+        None => classified(parser.parse_statement().map_err(stream_error)?)?,
     };
-    if !statements.is_empty() {
-        return Err(Error::invalid("more than one SQL statement in one request")
-            .with_hint("send them one by one"));
+    expect_end(&mut parser.parser)?;
+    Ok(parsed)
+}
+
+fn expect_end(parser: &mut Parser<'_>) -> Result<()> {
+    let ended = parser.consume_token(&Token::SemiColon);
+    while parser.consume_token(&Token::SemiColon) {}
+    let next = parser.peek_token();
+    match next.token {
+        Token::EOF => Ok(()),
+        _ if ended => Err(Error::invalid("more than one SQL statement in one request")
+            .with_hint("send them one by one")),
+        _ => parser.expected("end of statement", next).map_err(syntax),
     }
-    number_placeholders(&mut statement)?;
-    match statement {
-        Statement::Statement(inner) if changes_rows(&inner) => Ok(Parsed::Rows(inner)),
-        statement => {
-            check(&statement)?;
-            Ok(Parsed::Query(Box::new(statement)))
+}
+
+fn syntax(error: ParserError) -> Error {
+    stream_error(DataFusionError::SQL(Box::new(error), None))
+}
+
+/// Who carries out a statement of the common grammar.
+fn classified(mut statement: Statement) -> Result<Parsed> {
+    number_placeholders(|numbering| number_in(&mut statement, numbering))?;
+    let inner = match statement {
+        Statement::Statement(inner) => inner,
+        other => {
+            check(&other)?;
+            return Ok(Parsed::Query(Box::new(other)));
         }
-    }
+    };
+    let action = match *inner {
+        rows @ (SqlStatement::Insert(_)
+        | SqlStatement::Delete(_)
+        | SqlStatement::Update(_)
+        | SqlStatement::Merge(_)
+        | SqlStatement::Truncate(_)) => Action::Write(Box::new(Write::Rows(Box::new(rows)))),
+        SqlStatement::CreateView(view) => {
+            return define(grammar::from_create_view(view).map_err(syntax)?);
+        }
+        SqlStatement::StartTransaction { .. } => Action::Begin,
+        SqlStatement::Commit { chain: false, .. } => Action::Commit,
+        SqlStatement::Rollback {
+            chain: false,
+            savepoint: None,
+        } => Action::Rollback,
+        SqlStatement::Rollback { .. } | SqlStatement::Commit { .. } => {
+            return Err(Error::unsupported(
+                "savepoints and chained transactions are not supported",
+            ));
+        }
+        other => {
+            if let Some(drop) = grammar::from_drop(&other).map_err(syntax)? {
+                return define(drop);
+            }
+            check_sql(&other)?;
+            return Ok(Parsed::Query(Box::new(Statement::Statement(Box::new(
+                other,
+            )))));
+        }
+    };
+    Ok(Parsed::Action(action))
+}
+
+fn define(mut definition: Definition) -> Result<Parsed> {
+    number_placeholders(|numbering| {
+        if let Some(query) = definition.query_mut() {
+            let ControlFlow::Continue(()) = VisitMut::visit(query, numbering);
+        }
+    })?;
+    let write = Write::Define(Box::new(definition));
+    Ok(Parsed::Action(Action::Write(Box::new(write))))
+}
+
+/// One query out of text that this program put together.
+///
+/// # Errors
+/// `InvalidInput` where a part of it is no SQL.
+pub(crate) fn query(text: &str) -> Result<Query> {
+    let mut parser = Parser::new(&GenericDialect {})
+        .try_with_sql(text)
+        .map_err(syntax)?;
+    parser.parse_query().map(|query| *query).map_err(syntax)
+}
+
+/// One expression out of text that this program put together.
+///
+/// # Errors
+/// `InvalidInput` where a part of it is no SQL.
+pub(crate) fn expression(text: &str) -> Result<Expr> {
+    let mut parser = Parser::new(&GenericDialect {})
+        .try_with_sql(text)
+        .map_err(syntax)?;
+    parser.parse_expr().map_err(syntax)
 }
 
 /// Refuses what only the plan shows, such as a writing statement under EXPLAIN.
@@ -92,28 +184,17 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         .with_allow_dml(false)
         .with_allow_statements(false)
         .verify_plan(plan)
-        .map_err(|error| read_only(&stream_error(error).message().to_lowercase()))
+        .map_err(|error| not_supported(&stream_error(error).message().to_lowercase()))
 }
 
 fn check(statement: &Statement) -> Result<()> {
     match statement {
         Statement::Statement(inner) => check_sql(inner),
         Statement::Explain(explain) => check(&explain.statement),
-        Statement::CreateExternalTable(_) => Err(read_only("CREATE EXTERNAL TABLE")),
-        Statement::CopyTo(_) => Err(read_only("COPY")),
+        Statement::CreateExternalTable(_) => Err(not_supported("CREATE EXTERNAL TABLE")),
+        Statement::CopyTo(_) => Err(not_supported("COPY")),
         Statement::Reset(_) => Err(settings("RESET")),
     }
-}
-
-fn changes_rows(statement: &SqlStatement) -> bool {
-    matches!(
-        statement,
-        SqlStatement::Insert(_)
-            | SqlStatement::Delete(_)
-            | SqlStatement::Update(_)
-            | SqlStatement::Merge(_)
-            | SqlStatement::Truncate(_)
-    )
 }
 
 /// A list of what is allowed, so that a new kind of statement is refused until it is looked at.
@@ -127,24 +208,19 @@ fn check_sql(statement: &SqlStatement) -> Result<()> {
         | SqlStatement::ShowVariable { .. } => Ok(()),
         SqlStatement::Explain { statement, .. } => check_sql(statement),
         SqlStatement::Set(_) => Err(settings("SET")),
-        SqlStatement::StartTransaction { .. }
-        | SqlStatement::Commit { .. }
-        | SqlStatement::Rollback { .. } => Err(Error::unsupported(
-            "transactions are not supported: every statement reads one commit of each branch",
-        )),
-        other => Err(read_only(&first_words(other))),
+        other => Err(not_supported(&first_words(other))),
     }
 }
 
-pub(crate) fn first_words(statement: &SqlStatement) -> String {
+fn first_words(statement: &SqlStatement) -> String {
     let text = statement.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     words.join(" ")
 }
 
-fn read_only(what: &str) -> Error {
-    Error::unsupported(format!("SQL is read-only here: {what} is not supported"))
-        .with_hint("rows arrive through ingest, tables and branches change through commits")
+fn not_supported(what: &str) -> Error {
+    Error::unsupported(format!("{what} is not supported"))
+        .with_hint("docs/sql.md lists the statements")
 }
 
 fn settings(what: &str) -> Error {
@@ -153,9 +229,10 @@ fn settings(what: &str) -> Error {
     ))
 }
 
-fn number_placeholders(statement: &mut Statement) -> Result<()> {
+/// Numbers the placeholders that `visit` visits, and bounds how deep expressions nest there.
+fn number_placeholders(visit: impl FnOnce(&mut Numbering)) -> Result<()> {
     let mut numbering = Numbering::default();
-    number_in(statement, &mut numbering);
+    visit(&mut numbering);
     if numbering.deepest > DEEPEST {
         return Err(Error::invalid(format!(
             "an expression of the statement nests more than {DEEPEST} deep"
@@ -221,11 +298,15 @@ mod tests {
 
     use super::*;
 
-    fn parsed(sql: &str) -> Result<Statement> {
+    fn any(sql: &str) -> Result<Parsed> {
         let state = SessionStateBuilder::new_with_default_features().build();
-        match parse(&state, sql)? {
+        parse(&state, sql)
+    }
+
+    fn parsed(sql: &str) -> Result<Statement> {
+        match any(sql)? {
             Parsed::Query(statement) => Ok(*statement),
-            Parsed::Rows(statement) => Ok(Statement::Statement(statement)),
+            Parsed::Action(action) => panic!("{sql} is {action:?}"),
         }
     }
 
@@ -253,10 +334,13 @@ mod tests {
             format!("select {}", vec!["a = 1"; 20_000].join(" or ")),
             format!("select {}1", "1+".repeat(120_000)),
             format!("copy (select {}1) to 'x'", "1+".repeat(100_000)),
+            format!("delete from t where {}", vec!["a = 1"; 20_000].join(" or ")),
+            format!("create view v as select {}1", "1+".repeat(100_000)),
+            format!("create table t as select {}1", "1+".repeat(100_000)),
             vec!["select 1"; 5_000].join(" union all "),
             format!("select '{}'", "x".repeat(LONGEST_TEXT)),
         ] {
-            let error = parsed(&sql).unwrap_err();
+            let error = any(&sql).map(|_| ()).unwrap_err();
             assert!(error.is_user_error(), "{error}");
         }
         let fits = format!("select {}", vec!["a = 1"; 400].join(" or "));
@@ -264,23 +348,43 @@ mod tests {
     }
 
     #[test]
-    fn writing_statements_are_refused() {
+    fn statements_of_other_systems_are_refused() {
         for sql in [
-            "create table t (a int)",
             "create external table t stored as csv location '/etc/passwd'",
             "copy (select 1) to '/tmp/x.parquet'",
-            "drop table t",
             "set datafusion.execution.batch_size = 1",
             "reset datafusion.execution.batch_size",
             "explain copy (select 1) to '/tmp/x.parquet'",
             "explain create table t as select 1",
             "prepare p as select 1",
-            "begin",
-            "commit",
             "create function f() returns int return 1",
+            "drop function f",
+            "savepoint a",
+            "rollback to a",
         ] {
-            let error = parsed(sql).unwrap_err();
+            let error = any(sql).map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn writing_statements_are_actions() {
+        for sql in [
+            "insert into t values (1)",
+            "update t set a = 1",
+            "delete from t",
+            "merge into t using s on t.a = s.a when matched then delete",
+            "truncate table t",
+            "create table t (a int)",
+            "create or replace view v as select 1",
+            "drop view if exists v",
+            "merge branch a into main",
+            "create branch \"feature/x\" from \"main@2026-11-01T00:00:00Z\";",
+            "use dev",
+            "begin",
+            "end",
+        ] {
+            assert!(matches!(any(sql), Ok(Parsed::Action(_))), "{sql}");
         }
     }
 
@@ -294,7 +398,7 @@ mod tests {
             "selec 1",
             "select 'a",
         ] {
-            let error = parsed(sql).unwrap_err();
+            let error = any(sql).map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{sql}: {error}");
         }
     }

@@ -17,6 +17,8 @@ mod fixture;
 mod flight;
 #[path = "queries/flight_metadata.rs"]
 mod flight_metadata;
+#[path = "queries/flight_writes.rs"]
+mod flight_writes;
 #[path = "queries/foreign.rs"]
 mod foreign;
 #[path = "queries/foreign_writer.rs"]

@@ -45,6 +45,7 @@ pub(crate) fn new_engine(
     let mut config = EngineConfig {
         memory_limit_bytes: usize::try_from(query.memory_limit).unwrap_or(usize::MAX),
         default_namespace: query.default_namespace.clone(),
+        author: settings.author(),
         ..EngineConfig::default()
     };
     if query.target_partitions > 0 {

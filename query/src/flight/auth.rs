@@ -40,6 +40,18 @@ impl Auth {
         ))
     }
 
+    /// The user that a call names beside its password.
+    pub(crate) fn user(metadata: &MetadataMap) -> Option<String> {
+        let given = metadata.get(HEADER)?.to_str().ok()?;
+        let (scheme, value) = given.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = String::from_utf8(decode_base64(value.trim())?).ok()?;
+        let user = decoded.split_once(':')?.0.trim();
+        (!user.is_empty()).then(|| user.to_owned())
+    }
+
     /// What a client sends from the handshake on.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.token.as_deref().unwrap_or(ANONYMOUS))

@@ -14,12 +14,21 @@ use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::flight::REF_HEADER;
+use crate::flight::done::{self, Done};
 use crate::flight::status::{from_flight, from_status};
 
 /// Rows of a result; errors carry the server's kind and text.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server answers to a statement.
+pub enum Answer {
+    /// Rows and their schema.
+    Rows(SchemaRef, BatchStream),
+    /// The statement is carried out.
+    Done(Done),
+}
 
 /// A connection to a Flight SQL server.
 pub struct Client {
@@ -66,12 +75,12 @@ impl Client {
         self.inner.set_header(REF_HEADER, name);
     }
 
-    /// Runs one statement; its rows arrive as the stream is polled.
+    /// Runs one statement.
     ///
     /// # Errors
-    /// Those of [`crate::Engine::query`] on the other side, and `Unavailable` when the
+    /// Those of [`crate::Session::execute`] on the other side, and `Unavailable` when the
     /// connection breaks.
-    pub async fn query(&mut self, sql: &str) -> Result<(SchemaRef, BatchStream)> {
+    pub async fn execute(&mut self, sql: &str) -> Result<Answer> {
         let info = self.inner.execute(sql.to_owned(), None).await;
         let info = info.map_err(|error| from_flight(&error))?;
         let schema = info.clone().try_decode_schema().map_err(|error| {
@@ -86,11 +95,34 @@ impl Client {
             parts.push(rows.map_err(|error| from_flight(&error))?);
         }
         let rows = stream::iter(parts).flatten();
-        let rows = rows.map_err(|error| from_flight(&error));
-        Ok((Arc::new(schema), rows.boxed()))
+        let mut rows = rows.map_err(|error| from_flight(&error)).boxed();
+        if let Some(reference) = done::mark(&schema) {
+            let batch = rows.try_next().await?;
+            let done = batch.and_then(|batch| done::read(reference, &batch));
+            let done = done.ok_or_else(|| {
+                Error::unavailable("the server sent an answer that cannot be read")
+            })?;
+            return Ok(Answer::Done(done));
+        }
+        Ok(Answer::Rows(Arc::new(schema), rows))
     }
 
-    /// Runs one statement and gathers its rows.
+    /// Runs one statement that reads; its rows arrive as the stream is polled.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`], and `InvalidInput` for a statement without rows: it
+    /// has run then.
+    pub async fn query(&mut self, sql: &str) -> Result<(SchemaRef, BatchStream)> {
+        match self.execute(sql).await? {
+            Answer::Rows(schema, rows) => Ok((schema, rows)),
+            Answer::Done(done) => Err(Error::invalid(format!(
+                "the statement gives no rows: {}",
+                done.message
+            ))),
+        }
+    }
+
+    /// Runs one statement that reads and gathers its rows.
     ///
     /// # Errors
     /// Those of [`Client::query`].

@@ -37,16 +37,16 @@ fn server(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::FlightSqlServerName, "Pumphouse");
     info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     info.append(SqlInfo::FlightSqlServerArrowVersion, arrow::ARROW_VERSION);
-    info.append(SqlInfo::FlightSqlServerReadOnly, true);
+    info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(
         SqlInfo::FlightSqlServerTransaction,
-        SqlSupportedTransaction::None as i32,
+        SqlSupportedTransaction::Transaction as i32,
     );
     info.append(SqlInfo::FlightSqlServerCancel, false);
-    info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
-    info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
+    info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
+    info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, true);
     info.append(SqlInfo::FlightSqlServerStatementTimeout, 0_i32);
     info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0_i32);
 }
@@ -107,9 +107,13 @@ fn metadata(info: &mut SqlInfoDataBuilder) {
         SqlInfo::SqlDdlSchema,
         SqlInfo::SqlDdlTable,
         SqlInfo::SqlTransactionsSupported,
+        SqlInfo::SqlBatchUpdatesSupported,
+    ] {
+        info.append(name, true);
+    }
+    for name in [
         SqlInfo::SqlDataDefinitionCausesTransactionCommit,
         SqlInfo::SqlDataDefinitionsInTransactionsIgnored,
-        SqlInfo::SqlBatchUpdatesSupported,
         SqlInfo::SqlSavepointsSupported,
         SqlInfo::SqlLocatorsUpdateCopy,
         SqlInfo::SqlMaxRowSizeIncludesBlobs,

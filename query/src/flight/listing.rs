@@ -1,18 +1,20 @@
 //! What there is to query: branches as catalogs, namespaces as schemas, tables.
 use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::Schema;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::{
     CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables,
 };
 use catalog::{Error, Key, Result, Snapshot};
+use datafusion::logical_expr::TableType;
 use lake::Lake;
 
 use crate::Engine;
-use crate::catalogs::table_keys;
+use crate::catalogs::readable;
 use crate::table::without_metadata;
 
-/// The one type of table there is.
-pub(crate) const TABLE: &str = "TABLE";
+const TABLE: &str = "TABLE";
+const VIEW: &str = "VIEW";
 
 /// The branches.
 pub(crate) async fn catalogs(engine: &Engine, command: CommandGetCatalogs) -> Result<RecordBatch> {
@@ -23,53 +25,62 @@ pub(crate) async fn catalogs(engine: &Engine, command: CommandGetCatalogs) -> Re
     builder.build().map_err(building)
 }
 
-/// The namespaces that hold tables.
+/// The namespaces.
 pub(crate) async fn schemas(engine: &Engine, command: CommandGetDbSchemas) -> Result<RecordBatch> {
     let refs = refs(engine, command.catalog.as_deref()).await?;
     let mut builder = command.into_builder();
     for (name, snapshot) in &refs {
-        let keys = table_keys(snapshot)?.into_iter();
-        let mut namespaces: Vec<String> = keys.map(|key| key.namespace).collect();
-        namespaces.dedup();
-        for namespace in namespaces {
+        for namespace in snapshot.namespaces()? {
             builder.append(name, namespace);
         }
     }
     builder.build().map_err(building)
 }
 
-/// The tables, with their columns where asked for.
+/// The tables and views, with their columns where asked for.
 pub(crate) async fn tables(engine: &Engine, command: CommandGetTables) -> Result<RecordBatch> {
     let wanted = Wanted::new(&command);
     let refs = refs(engine, command.catalog.as_deref()).await?;
     let with_schema = command.include_schema;
     let mut builder = command.into_builder();
     for (name, snapshot) in &refs {
-        for key in &table_keys(snapshot)? {
-            if !wanted.has(key)? {
+        for (key, kind) in &readable(snapshot)? {
+            let kind = type_name(*kind);
+            if !wanted.has(key, kind)? {
                 continue;
             }
             let schema = match with_schema {
-                true => columns(engine.lake(), snapshot, key).await?,
-                false => arrow::datatypes::Schema::empty(),
+                true => columns(engine.lake(), snapshot, key, kind).await?,
+                false => Schema::empty(),
             };
-            let appended = builder.append(name, &key.namespace, &key.name, TABLE, &schema);
+            let appended = builder.append(name, &key.namespace, &key.name, kind, &schema);
             appended.map_err(building)?;
         }
     }
     builder.build().map_err(building)
 }
 
-/// `TABLE`.
+/// `TABLE` and `VIEW`.
 pub(crate) fn table_types(command: CommandGetTableTypes) -> Result<RecordBatch> {
     let mut builder = command.into_builder();
     builder.append(TABLE);
+    builder.append(VIEW);
     builder.build().map_err(building)
 }
 
-async fn columns(lake: &Lake, snapshot: &Snapshot, key: &Key) -> Result<arrow::datatypes::Schema> {
-    let table = lake.table(snapshot, key).await?;
-    Ok(without_metadata(&table.arrow_schema()).as_ref().clone())
+fn type_name(kind: TableType) -> &'static str {
+    match kind {
+        TableType::View => VIEW,
+        _ => TABLE,
+    }
+}
+
+async fn columns(lake: &Lake, snapshot: &Snapshot, key: &Key, kind: &str) -> Result<Schema> {
+    let schema = match kind {
+        VIEW => lake.view(snapshot, key).await?.schema.clone(),
+        _ => lake.table(snapshot, key).await?.arrow_schema(),
+    };
+    Ok(without_metadata(&schema).as_ref().clone())
 }
 
 /// The refs to list: one branch or commit where the client names it, else every branch.
@@ -100,23 +111,24 @@ async fn refs(engine: &Engine, only: Option<&str>) -> Result<Vec<(String, Snapsh
 struct Wanted {
     schema: Option<String>,
     table: Option<String>,
-    types: bool,
+    types: Vec<String>,
 }
 
 impl Wanted {
     fn new(command: &CommandGetTables) -> Self {
-        let types = &command.table_types;
         Wanted {
             schema: command.db_schema_filter_pattern.clone(),
             table: command.table_name_filter_pattern.clone(),
-            types: types.is_empty() || types.iter().any(|name| name == TABLE),
+            types: command.table_types.clone(),
         }
     }
 
-    fn has(&self, key: &Key) -> Result<bool> {
-        Ok(self.types
-            && like(self.schema.as_deref(), &key.namespace)?
-            && like(self.table.as_deref(), &key.name)?)
+    fn has(&self, key: &Key, kind: &str) -> Result<bool> {
+        Ok(
+            (self.types.is_empty() || self.types.iter().any(|name| name == kind))
+                && like(self.schema.as_deref(), &key.namespace)?
+                && like(self.table.as_deref(), &key.name)?,
+        )
     }
 }
 

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use catalog::{Error, Result};
+use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
 
 use crate::Engine;
 use crate::flight::auth::Auth;
+use crate::flight::connection::Socket;
 use crate::flight::server::Server;
 use crate::flight::service::Guarded;
 
-/// Largest request: SQL text and parameters.
+/// Largest message: SQL text, parameters, one batch of loaded rows.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 /// Clients that vanish without closing are noticed, and their queries end.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -37,6 +39,7 @@ pub async fn serve(
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(usize::MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming.map(|stream| stream.map(Socket::new));
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(service)

@@ -12,25 +12,21 @@ use arrow_flight::sql::{
     CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
     CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
     CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
-    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+    DoPutPreparedStatementResult, EndTransaction, ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{Action, FlightDescriptor, FlightInfo, Ticket};
 use bytes::Bytes;
 use catalog::Result;
 use futures::stream;
 use prost::Message;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::Engine;
 use crate::flight::reply::{self, DataStream};
-use crate::flight::statements::Statements;
+use crate::flight::sessions::Sessions;
+use crate::flight::statements::{Statements, affected};
 use crate::flight::status::to_status;
-use crate::flight::{REF_HEADER, info, keys, listing, params};
-
-const READ_ONLY: &str = "SQL is read-only here: rows arrive through ingest";
-const NO_TRANSACTIONS: &str =
-    "transactions are not supported: every statement reads one commit of each branch";
+use crate::flight::{info, ingest, keys, listing, options, params};
+use crate::{Engine, Outcome, Session};
 
 type InfoReply = Result<Response<FlightInfo>, Status>;
 type DataReply = Result<Response<DataStream>, Status>;
@@ -38,6 +34,7 @@ type DataReply = Result<Response<DataStream>, Status>;
 /// The Flight SQL service over one engine.
 pub(crate) struct Server {
     engine: Engine,
+    sessions: Sessions,
     statements: Statements,
     sql_info: SqlInfoData,
     types: XdbcTypeInfoData,
@@ -46,7 +43,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(engine: Engine) -> Self {
         Server {
-            statements: Statements::new(engine.clone()),
+            sessions: Sessions::new(engine.clone()),
+            statements: Statements::new(),
             sql_info: info::sql_info(&engine),
             types: info::type_info(),
             engine,
@@ -57,14 +55,18 @@ impl Server {
         &self.statements
     }
 
-    /// The ref a call names in its header for table names without one.
-    pub(crate) fn default_ref(metadata: &MetadataMap) -> Result<Option<String>, Status> {
-        let Some(value) = metadata.get(REF_HEADER) else {
-            return Ok(None);
-        };
-        let value = value.to_str();
-        let value = value.map_err(|_| Status::invalid_argument("the ref header is not text"))?;
-        Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The session of `request`, or of the transaction it names.
+    fn session<T>(
+        &self,
+        request: &Request<T>,
+        transaction: Option<&Bytes>,
+    ) -> Result<Session, Status> {
+        self.sessions
+            .of(request.extensions(), request.metadata(), transaction)
     }
 }
 
@@ -84,8 +86,8 @@ impl FlightSqlService for Server {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> InfoReply {
-        let default_ref = Server::default_ref(request.metadata())?;
-        let plan = self.statements.plan(&query.query, default_ref.as_deref());
+        let session = self.session(&request, query.transaction_id.as_ref())?;
+        let plan = self.statements.plan(&session, &query.query);
         planned(plan.await, request.into_inner())
     }
 
@@ -285,26 +287,37 @@ impl FlightSqlService for Server {
 
     async fn do_put_statement_update(
         &self,
-        _ticket: CommandStatementUpdate,
-        _request: Request<PeekableFlightDataStream>,
+        command: CommandStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(Status::unimplemented(READ_ONLY))
+        let session = self.session(&request, command.transaction_id.as_ref())?;
+        let rows = self.statements.update(&session, &command.query).await;
+        rows.map_err(|error| to_status(&error))
     }
 
     async fn do_put_statement_ingest(
         &self,
-        _ticket: CommandStatementIngest,
-        _request: Request<PeekableFlightDataStream>,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(Status::unimplemented(READ_ONLY))
+        let session = self.session(&request, command.transaction_id.as_ref())?;
+        let action = ingest::action(command, request.into_inner()).await?;
+        let loaded = session.act(&action, &[]).await;
+        match loaded.map_err(|error| to_status(&error))? {
+            Outcome::Done { rows_affected, .. } => Ok(affected(rows_affected)),
+            Outcome::Rows(_) => Ok(affected(None)),
+        }
     }
 
     async fn do_put_prepared_statement_update(
         &self,
-        _query: CommandPreparedStatementUpdate,
-        _request: Request<PeekableFlightDataStream>,
+        command: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(Status::unimplemented(READ_ONLY))
+        let rows = params::read(request.into_inner(), params::MOST_UPDATES).await?;
+        let handle = command.prepared_statement_handle;
+        let rows = self.statements.update_prepared(&handle, rows).await;
+        rows.map_err(|error| to_status(&error))
     }
 
     async fn do_put_prepared_statement_query(
@@ -312,7 +325,7 @@ impl FlightSqlService for Server {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let rows = params::read(request.into_inner()).await?;
+        let rows = params::read(request.into_inner(), params::MOST_QUERIES).await?;
         let handle = query.prepared_statement_handle;
         let bound = self.statements.bind(&handle, rows);
         bound.map_err(|error| to_status(&error))?;
@@ -326,8 +339,8 @@ impl FlightSqlService for Server {
         query: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let default_ref = Server::default_ref(request.metadata())?;
-        let prepared = self.statements.prepare(query.query, default_ref).await;
+        let session = self.session(&request, query.transaction_id.as_ref())?;
+        let prepared = self.statements.prepare(session, query.query).await;
         let prepared = prepared.map_err(|error| to_status(&error))?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: prepared.handle,
@@ -348,37 +361,51 @@ impl FlightSqlService for Server {
     async fn do_action_begin_transaction(
         &self,
         _query: ActionBeginTransactionRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionBeginTransactionResult, Status> {
-        Err(Status::unimplemented(NO_TRANSACTIONS))
+        let begun = self
+            .sessions
+            .begin(request.extensions(), request.metadata());
+        Ok(ActionBeginTransactionResult {
+            transaction_id: begun?,
+        })
     }
 
     async fn do_action_end_transaction(
         &self,
-        _query: ActionEndTransactionRequest,
+        query: ActionEndTransactionRequest,
         _request: Request<Action>,
     ) -> Result<(), Status> {
-        Err(Status::unimplemented(NO_TRANSACTIONS))
+        let session = self.sessions.end(&query.transaction_id)?;
+        let ended = match query.action() {
+            EndTransaction::Commit => session.commit().await,
+            EndTransaction::Rollback | EndTransaction::Unspecified => session.roll_back().await,
+        };
+        ended.map_err(|error| to_status(&error))?;
+        Ok(())
     }
 
-    /// Sessions: closing one is always fine, since nothing is kept in it.
+    /// Session options; a session is kept as long as its connection.
     async fn do_action_fallback(
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         /// `CloseSessionResult { status: CLOSED }`, a message arrow-flight has no type for.
         const CLOSED: &[u8] = &[0x08, 0x01];
-        match request.get_ref().r#type.as_str() {
+        let session = self.session(&request, None)?;
+        let action = request.into_inner();
+        let answer = match action.r#type.as_str() {
             "CloseSession" => {
-                let result = arrow_flight::Result::new(CLOSED);
-                Ok(Response::new(Box::pin(stream::iter([Ok(result)]))))
+                // Nothing may be open, which is as good as rolled back.
+                let _ = session.roll_back().await;
+                CLOSED.to_vec()
             }
-            "SetSessionOptions" | "GetSessionOptions" => Err(Status::unimplemented(format!(
-                "there are no session options: name the ref in the SQL (ref.namespace.table) \
-                 or send it in the header {REF_HEADER}"
-            ))),
-            other => Err(Status::unimplemented(format!("no action \"{other}\" here"))),
-        }
+            "SetSessionOptions" => options::set(&session, &action.body).await?,
+            "GetSessionOptions" => options::get(&session),
+            other => return Err(Status::unimplemented(format!("no action \"{other}\" here"))),
+        };
+        let result = arrow_flight::Result::new(answer);
+        Ok(Response::new(Box::pin(stream::iter([Ok(result)]))))
     }
 
     /// All infos are given when the server is built.

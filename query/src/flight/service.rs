@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::flight::auth::Auth;
 use crate::flight::reply;
 use crate::flight::server::Server;
+use crate::flight::sessions::signed_in;
 use crate::flight::status::to_status;
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -36,13 +37,15 @@ impl Guarded {
         let command = Any::decode(request.get_ref().cmd.as_ref())
             .ok()
             .and_then(|any| Command::try_from(any).ok());
-        let default_ref = Server::default_ref(request.metadata())?;
         let statements = self.server.statements();
         let schema = match command {
             Some(Command::CommandStatementQuery(query)) => {
-                statements
-                    .describe(&query.query, default_ref.as_deref())
-                    .await
+                let session = self.server.sessions().of(
+                    request.extensions(),
+                    request.metadata(),
+                    query.transaction_id.as_ref(),
+                )?;
+                statements.describe(&session, &query.query).await
             }
             Some(Command::CommandPreparedStatementQuery(query)) => {
                 statements
@@ -84,6 +87,7 @@ impl FlightService for Guarded {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Reply<Self::HandshakeStream> {
         self.auth.check(request.metadata())?;
+        signed_in(request.extensions(), Auth::user(request.metadata()));
         let bearer = self.auth.bearer();
         let reply = HandshakeResponse {
             protocol_version: 0,

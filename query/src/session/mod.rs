@@ -1,20 +1,34 @@
 //! A session: who works, where names point, and the transaction that is open.
+//!
+//! Every statement that changes tables is one commit; between `BEGIN` and `COMMIT` all of
+//! them are one. A statement is staged whole or not at all, so one that fails leaves its
+//! transaction as it was.
+mod act;
+mod command;
+mod listing;
 mod outcome;
+mod place;
+mod transaction;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use catalog::{CommitMeta, Error, Key, Result};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use catalog::{Error, Result};
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::parser::Statement;
+use tokio::sync::Mutex;
 
 use crate::Engine;
-use crate::names::FullName;
 use crate::scope::Scope;
 use crate::sql::{self, Parsed};
-use crate::write::{self, Target, WriteContext};
+use crate::statement::Prepared;
+use crate::write::Write;
 
+pub(crate) use act::Action;
 pub use outcome::Outcome;
+use place::Place;
+use transaction::Transaction;
 
 /// How a [`Session`] begins.
 #[derive(Clone, Debug, Default)]
@@ -25,27 +39,92 @@ pub struct SessionOptions {
     pub author: String,
 }
 
-/// One user's place: statements run in it one after the other, reading or writing.
+/// One user's place: statements run in it one after the other, reading or writing. Clones
+/// are the same session.
+///
+/// A transaction reads the newest commits until it first writes; from then on it sees its
+/// branch as it was then, with its own changes on top.
+#[derive(Clone)]
 pub struct Session {
     engine: Engine,
-    author: String,
-    reference: Mutex<String>,
+    author: Arc<str>,
+    /// The ref where `USE` has chosen none.
+    default_ref: Arc<str>,
+    place: Arc<Place>,
+    transaction: Arc<Mutex<Option<Transaction>>>,
+    /// Whether the client ends the transaction by other means than SQL.
+    managed: bool,
+}
+
+/// A statement of a session before it runs.
+pub(crate) enum Ready {
+    /// It reads, and is planned.
+    Query(Prepared),
+    /// It does something.
+    Action(Action),
 }
 
 impl Session {
     pub(crate) fn new(engine: Engine, options: SessionOptions) -> Self {
-        let default = engine.config().default_branch.clone();
+        let default = &engine.config().default_branch;
+        let default = options.default_ref.as_ref().unwrap_or(default);
         Session {
-            author: options.author,
-            reference: Mutex::new(options.default_ref.unwrap_or(default)),
+            author: options.author.into(),
+            default_ref: default.as_str().into(),
+            place: Arc::default(),
+            transaction: Arc::default(),
+            managed: false,
             engine,
+        }
+    }
+
+    /// This session with another ref where `USE` has chosen none.
+    pub(crate) fn at(&self, default_ref: &str) -> Session {
+        Session {
+            default_ref: default_ref.into(),
+            ..self.clone()
+        }
+    }
+
+    /// A session in the same place with a transaction of its own, which is open.
+    pub(crate) fn begun(&self) -> Session {
+        Session {
+            transaction: Arc::new(Mutex::new(Some(Transaction::default()))),
+            managed: true,
+            ..self.clone()
         }
     }
 
     /// The ref of table names without one.
     pub fn reference(&self) -> String {
-        let reference = self.reference.lock();
-        reference.unwrap_or_else(PoisonError::into_inner).clone()
+        let chosen = self.place.chosen().reference;
+        chosen.unwrap_or_else(|| self.default_ref.to_string())
+    }
+
+    /// The namespace of bare table names.
+    pub fn namespace(&self) -> String {
+        let chosen = self.place.chosen().namespace;
+        chosen.unwrap_or_else(|| self.engine.config().default_namespace.clone())
+    }
+
+    /// Takes another ref for table names without one, as `USE` does.
+    ///
+    /// # Errors
+    /// `NotFound` for a ref that is not there.
+    pub async fn use_reference(&self, name: &str) -> Result<()> {
+        self.engine.lake().catalog().resolve_commit(name).await?;
+        self.place.choose_reference(name);
+        Ok(())
+    }
+
+    /// Takes another namespace for bare table names, as `USE SCHEMA` does.
+    pub fn use_namespace(&self, name: &str) {
+        self.place.choose_namespace(name);
+    }
+
+    /// Whether `BEGIN` was said and neither `COMMIT` nor `ROLLBACK` since.
+    pub async fn in_transaction(&self) -> bool {
+        self.transaction.lock().await.is_some()
     }
 
     /// Runs one statement; `params` are the values of `$1`, `$2`, ...
@@ -54,54 +133,68 @@ impl Session {
     /// Those of [`Engine::query`] for a statement that reads; for one that writes also
     /// `Conflict` when a concurrent commit cannot be reconciled with it.
     pub async fn execute(&self, sql: &str, params: &[ScalarValue]) -> Result<Outcome> {
+        match self.ready(sql).await? {
+            Ready::Query(prepared) => Ok(Outcome::Rows(prepared.bind(params).await?.run()?)),
+            Ready::Action(action) => {
+                let rows: &[Vec<ScalarValue>] = match params.is_empty() {
+                    true => &[],
+                    false => &[params.to_vec()],
+                };
+                self.act(&action, rows).await
+            }
+        }
+    }
+
+    /// Plans `sql` where it reads; nothing else happens yet.
+    pub(crate) async fn ready(&self, sql: &str) -> Result<Ready> {
         match sql::parse(self.engine.base(), sql)? {
             Parsed::Query(statement) => {
-                let prepared = self.engine.plan(*statement, &self.scope()).await?;
-                Ok(Outcome::Rows(prepared.bind(params).await?.run()?))
+                let prepared = self.engine.plan(*statement, &self.scope().await).await?;
+                Ok(Ready::Query(prepared))
             }
-            Parsed::Rows(statement) => self.change_rows(&statement).await,
+            Parsed::Action(action) => Ok(Ready::Action(action)),
         }
     }
 
-    fn scope(&self) -> Scope {
+    /// The parameters of `action`, named `$1`, `$2`, ..., with the types the planner finds;
+    /// `Null` where it finds none.
+    pub(crate) async fn parameters(&self, action: &Action) -> Result<SchemaRef> {
+        let Action::Write(write) = action else {
+            return Ok(Arc::new(Schema::empty()));
+        };
+        let types = match write.as_ref() {
+            Write::Rows(statement) => {
+                let statement = Statement::Statement(statement.clone());
+                self.engine
+                    .parameter_types(statement, &self.scope().await)
+                    .await
+            }
+            _ => HashMap::new(),
+        };
+        let fields = (1..=write.placeholders()).map(|number| {
+            let name = format!("${number}");
+            let known = types.get(&name).cloned().flatten();
+            Field::new(name, known.unwrap_or(DataType::Null), true)
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+
+    /// What names mean to a statement that reads now.
+    pub(crate) async fn scope(&self) -> Scope {
+        let mut scope = self.names();
+        if let Some(transaction) = self.transaction.lock().await.as_ref() {
+            transaction.show_in(&mut scope);
+        }
+        scope
+    }
+
+    /// What names mean, outside of any transaction.
+    fn names(&self) -> Scope {
         Scope {
             default_ref: self.reference(),
-            default_namespace: self.engine.config().default_namespace.clone(),
+            default_namespace: self.namespace(),
             ..Scope::default()
         }
-    }
-
-    async fn change_rows(&self, statement: &SqlStatement) -> Result<Outcome> {
-        let mut scope = self.scope();
-        let name = write::target_name(statement)?;
-        let name = FullName::new(&name, &scope.default_ref, &scope.default_namespace);
-        let lake = self.engine.lake();
-        let base = lake.catalog().head(&name.reference).await?;
-        scope.working = BTreeMap::from([(name.reference.clone(), base.clone())]);
-        let key = Key {
-            namespace: name.namespace,
-            name: name.table,
-        };
-        let target = Target {
-            table: lake.table(&base, &key).await?,
-            branch: name.reference,
-            key,
-            snapshot: base.clone(),
-        };
-        let context = WriteContext::new(self.engine.clone(), scope);
-        let staged = write::stage(&context, &target, statement).await?;
-        let verb = statement.to_string();
-        let verb = verb.split_whitespace().next().unwrap_or_default();
-        let message = format!("{verb} {}", target.key);
-        let meta = CommitMeta::new(&self.author, &message);
-        let catalog = lake.catalog();
-        let commit = catalog.commit_operations(&target.branch, meta, base.id(), staged.operations);
-        let commit = commit.await?;
-        Ok(Outcome::Done {
-            message: format!("{verb} {}", staged.rows),
-            rows_affected: Some(staged.rows),
-            commit: Some(commit.id()),
-        })
     }
 }
 

@@ -1,34 +1,33 @@
 //! Statements that change tables: what they work on, and what they leave to be committed.
+mod alter;
+mod bind;
+mod context;
+mod define;
+mod load;
 mod names;
-mod stage;
+mod table;
+mod views;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use catalog::{Key, Operation, Result, Snapshot};
-use datafusion::catalog::TableProvider;
+use catalog::{Error, Key, Operation, Result, Snapshot};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
-use lake::Lake;
+use datafusion::sql::sqlparser::ast::{Insert, Query, Statement as SqlStatement};
+
+pub(crate) use context::WriteContext;
+pub(crate) use load::{IfMissing, IfThere, Load};
+use names::{plain, target_name};
 
 use crate::Engine;
+use crate::dml;
+use crate::grammar::Definition;
+use crate::names::FullName;
 use crate::scope::Scope;
-use crate::statement::{Prepared, QueryResult};
-
-pub(crate) use names::target_name;
-pub(crate) use stage::stage;
 
 /// The table a statement changes, as it is in the working state of its branch.
 pub(crate) struct Target {
-    /// The branch written to.
-    pub(crate) branch: String,
-    /// The table's name on it.
+    /// The table's name on its branch.
     pub(crate) key: Key,
     /// The table.
     pub(crate) table: lake::Table,
-    /// The state the statement works on: what is committed, and what earlier statements
-    /// of the transaction have staged.
-    pub(crate) snapshot: Snapshot,
 }
 
 /// What a statement has prepared: its files are written, nothing is committed.
@@ -40,71 +39,135 @@ pub(crate) struct Staged {
     pub(crate) rows: u64,
 }
 
-/// What a writing statement may use: the lake, and queries on the state it works on.
-pub(crate) struct WriteContext {
-    engine: Engine,
-    scope: Scope,
+/// A statement that changes tables.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// `INSERT`, `DELETE`, `UPDATE`, `MERGE INTO`, `TRUNCATE`
+    Rows(Box<SqlStatement>),
+    /// Of tables, views and namespaces.
+    Define(Box<Definition>),
+    /// Rows that a client sends as they are.
+    Load(Load),
 }
 
-impl WriteContext {
-    /// `scope.working` holds the state of the branch written to.
-    pub(crate) fn new(engine: Engine, scope: Scope) -> Self {
-        WriteContext { engine, scope }
-    }
-
-    /// The lake written to.
-    pub(crate) fn lake(&self) -> &Lake {
-        self.engine.lake()
-    }
-
-    /// What names without a ref or a namespace mean.
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// Plans `query` against the working state; parameters are values already.
+impl Write {
+    /// The branch written to.
     ///
     /// # Errors
-    /// Those of [`Engine::query`].
-    pub(crate) async fn plan(&self, query: Query) -> Result<Prepared> {
-        self.plan_with(query, HashMap::new()).await
+    /// Those of a target that is no table name, `InvalidInput` for targets on two branches.
+    pub(crate) fn branch(&self, scope: &Scope) -> Result<String> {
+        match self {
+            Write::Rows(statement) => Ok(scope.full(&target_name(statement)?).reference),
+            Write::Define(definition) => names::branch(definition, scope),
+            Write::Load(load) => Ok(scope.full(load.name()).reference),
+        }
     }
 
-    /// As [`WriteContext::plan`], with tables of the statement's own that `query` reads as
-    /// `"$own"."$own".name` (see [`crate::scope::OWN`]).
+    /// Stages the change on `working`, the state of `branch`.
     ///
     /// # Errors
-    /// Those of [`Engine::query`].
-    pub(crate) async fn plan_with(
+    /// Those of the statement: nothing is changed then.
+    pub(crate) async fn stage(
         &self,
-        query: Query,
-        own: HashMap<String, Arc<dyn TableProvider>>,
-    ) -> Result<Prepared> {
-        let scope = Scope {
-            own,
-            ..self.scope.clone()
+        context: &WriteContext,
+        branch: &str,
+        working: &Snapshot,
+    ) -> Result<Staged> {
+        match self {
+            Write::Rows(statement) => stage_rows(context, working, statement).await,
+            Write::Define(definition) => define::stage(context, branch, working, definition).await,
+            Write::Load(load) => load.stage(context, working).await,
+        }
+    }
+
+    /// The tables whose rows the statement reads, so that rows on their way must be in them.
+    pub(crate) fn reads(&self, engine: &Engine, scope: &Scope) -> Result<Vec<FullName>> {
+        match self {
+            // An INSERT adds to its target whatever that holds.
+            Write::Rows(statement) => match statement.as_ref() {
+                SqlStatement::Insert(Insert {
+                    overwrite: false,
+                    source,
+                    ..
+                }) => match source {
+                    Some(source) => engine.names(&query(source.clone()), scope),
+                    None => Ok(Vec::new()),
+                },
+                _ => engine.names(&Statement::Statement(statement.clone()), scope),
+            },
+            Write::Define(definition) => define::reads(definition, engine, scope),
+            Write::Load(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the answer tells how many rows were affected.
+    pub(crate) fn counts_rows(&self) -> bool {
+        match self {
+            Write::Rows(_) => true,
+            Write::Define(definition) => {
+                matches!(definition.as_ref(), Definition::CreateTable(create) if create.query.is_some())
+            }
+            Write::Load(_) => true,
+        }
+    }
+
+    /// What the answer begins with, such as `INSERT`.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Write::Rows(statement) => match statement.as_ref() {
+                SqlStatement::Insert(_) => "INSERT",
+                SqlStatement::Delete(_) => "DELETE",
+                SqlStatement::Update(_) => "UPDATE",
+                SqlStatement::Merge(_) => "MERGE",
+                _ => "TRUNCATE",
+            },
+            Write::Define(definition) => definition.verb(),
+            Write::Load(_) => "INSERT",
+        }
+    }
+
+    /// The statement in one line, such as `INSERT INTO pumps.telemetry`.
+    pub(crate) fn title(&self, scope: &Scope) -> String {
+        let name = match self {
+            Write::Rows(statement) => match target_name(statement) {
+                Ok(name) => plain(&name, scope),
+                Err(_) => String::new(),
+            },
+            Write::Define(definition) => names::subject(definition, scope),
+            Write::Load(load) => plain(load.name(), scope),
         };
-        let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
-        self.engine.plan(statement, &scope).await
+        let words = match self.verb() {
+            "INSERT" => "INSERT INTO",
+            "DELETE" => "DELETE FROM",
+            "MERGE" => "MERGE INTO",
+            "TRUNCATE" => "TRUNCATE TABLE",
+            "ROLLBACK" => "CALL rollback",
+            other => other,
+        };
+        format!("{words} {name}")
     }
+}
 
-    /// Plans and starts `query`.
-    ///
-    /// # Errors
-    /// Those of [`Engine::query`].
-    pub(crate) async fn run(&self, query: Query) -> Result<QueryResult> {
-        self.plan(query).await?.bind(&[]).await?.run()
-    }
+fn query(query: Box<Query>) -> Statement {
+    Statement::Statement(Box::new(SqlStatement::Query(query)))
+}
 
-    /// Plans and starts `query` with tables of its own, as [`WriteContext::plan_with`] does.
-    ///
-    /// # Errors
-    /// Those of [`Engine::query`].
-    pub(crate) async fn run_with(
-        &self,
-        query: Query,
-        own: HashMap<String, Arc<dyn TableProvider>>,
-    ) -> Result<QueryResult> {
-        self.plan_with(query, own).await?.bind(&[]).await?.run()
+async fn stage_rows(
+    context: &WriteContext,
+    working: &Snapshot,
+    statement: &SqlStatement,
+) -> Result<Staged> {
+    let name = target_name(statement)?;
+    let name = context.scope().full(&name);
+    let target = table::target(context, working, &name).await?;
+    match statement {
+        SqlStatement::Insert(insert) => dml::insert(context, &target, insert).await,
+        SqlStatement::Delete(delete) => dml::delete(context, &target, delete).await,
+        SqlStatement::Update(update) => dml::update(context, &target, update).await,
+        SqlStatement::Merge(merge) => dml::merge_into(context, &target, merge).await,
+        SqlStatement::Truncate(_) => dml::truncate(context, &target).await,
+        _ => Err(Error::internal(
+            "a statement without row work reached row work",
+        )),
     }
 }

@@ -1,4 +1,4 @@
-//! The table that a writing statement names as its target.
+//! What a writing statement names as its target.
 use catalog::{Error, Result};
 use datafusion::common::TableReference;
 use datafusion::sql::planner::object_name_to_table_reference;
@@ -7,6 +7,54 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::stream_error;
+use crate::grammar::Definition;
+use crate::scope::Scope;
+
+/// The one branch that `definition` changes.
+///
+/// # Errors
+/// `InvalidInput` when it names two.
+pub(crate) fn branch(definition: &Definition, scope: &Scope) -> Result<String> {
+    let of = |name: &TableReference| name.catalog().unwrap_or(&scope.default_ref).to_owned();
+    match definition {
+        Definition::CreateTable(create) => Ok(of(&create.name)),
+        Definition::CreateView(create) => Ok(of(&create.name)),
+        Definition::Alter { name, .. } | Definition::Rollback { name, .. } => Ok(of(name)),
+        Definition::CreateSchema { reference, .. } | Definition::DropSchema { reference, .. } => {
+            Ok(reference.as_ref().unwrap_or(&scope.default_ref).clone())
+        }
+        Definition::Drop { names, .. } => {
+            let mut branches: Vec<String> = names.iter().map(of).collect();
+            branches.dedup();
+            match branches.as_slice() {
+                [one] => Ok(one.clone()),
+                _ => Err(Error::invalid("one statement changes one branch")
+                    .with_hint("drop the tables of each branch by themselves")),
+            }
+        }
+    }
+}
+
+/// What `definition` is about, for messages.
+pub(crate) fn subject(definition: &Definition, scope: &Scope) -> String {
+    let plain = |name: &TableReference| plain(name, scope);
+    match definition {
+        Definition::CreateTable(create) => plain(&create.name),
+        Definition::CreateView(create) => plain(&create.name),
+        Definition::Alter { name, .. } | Definition::Rollback { name, .. } => plain(name),
+        Definition::CreateSchema { name, .. } | Definition::DropSchema { name, .. } => name.clone(),
+        Definition::Drop { names, .. } => {
+            let names: Vec<String> = names.iter().map(plain).collect();
+            names.join(", ")
+        }
+    }
+}
+
+/// `name` with its namespace and without its ref: the commit is on it.
+pub(crate) fn plain(name: &TableReference, scope: &Scope) -> String {
+    let name = scope.full(name);
+    format!("{}.{}", name.namespace, name.table)
+}
 
 /// The name of the one table `statement` changes.
 ///
@@ -56,7 +104,7 @@ fn of_factor(what: &str, factor: &TableFactor) -> Result<TableReference> {
 ///
 /// # Errors
 /// `InvalidInput` for more than three parts.
-pub(crate) fn reference(name: &ObjectName) -> Result<TableReference> {
+fn reference(name: &ObjectName) -> Result<TableReference> {
     object_name_to_table_reference(name.clone(), true).map_err(stream_error)
 }
 

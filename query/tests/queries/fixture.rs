@@ -66,6 +66,7 @@ pub(crate) fn config() -> EngineConfig {
         batch_size: 1024,
         default_branch: "main".to_owned(),
         default_namespace: "pumps".to_owned(),
+        author: "test".to_owned(),
     }
 }
 
@@ -120,7 +121,7 @@ impl Fixture {
 
     /// With two rows in the hot buffer, of the schema before the last column was added.
     pub(crate) fn engine_with_hot_rows(&self) -> Engine {
-        let buffer = VecBuffer::default();
+        let buffer = VecBuffer::of(&self.lake);
         buffer.push(&key("pumps.telemetry"), day_of_telemetry(9).slice(0, 2));
         Engine::new(self.lake.clone(), Some(Arc::new(buffer)), config())
     }
@@ -166,6 +167,8 @@ async fn evolve(lake: &Lake, telemetry: &Key) {
 #[derive(Default)]
 pub(crate) struct VecBuffer {
     state: Mutex<State>,
+    /// Where `flush` commits to.
+    lake: Option<Lake>,
 }
 
 #[derive(Default)]
@@ -178,6 +181,14 @@ struct State {
 }
 
 impl VecBuffer {
+    /// A buffer that can be flushed.
+    pub(crate) fn of(lake: &Lake) -> Self {
+        VecBuffer {
+            lake: Some(lake.clone()),
+            ..VecBuffer::default()
+        }
+    }
+
     pub(crate) fn push(&self, key: &Key, batch: RecordBatch) {
         let mut state = self.state.lock().unwrap();
         state.end += batch.num_rows() as u64;
@@ -223,6 +234,7 @@ impl VecBuffer {
     }
 }
 
+#[async_trait::async_trait]
 impl HotBuffer for VecBuffer {
     fn branch(&self) -> &str {
         "main"
@@ -244,6 +256,22 @@ impl HotBuffer for VecBuffer {
             }),
             None => HotCut::Empty,
         }
+    }
+
+    async fn flush(&self) -> catalog::Result<()> {
+        let keys: Vec<Key> = {
+            let state = self.state.lock().unwrap();
+            state
+                .batches
+                .iter()
+                .map(|(_, key, _)| key.clone())
+                .collect()
+        };
+        // One table is enough here: the watermark counts the rows of all.
+        if let (Some(lake), Some(key)) = (&self.lake, keys.first()) {
+            self.commit(lake, key).await;
+        }
+        Ok(())
     }
 }
 

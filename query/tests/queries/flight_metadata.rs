@@ -37,7 +37,7 @@ async fn branches_namespaces_and_tables_are_listed() {
         );
     }
     let info = client.get_table_types().await.unwrap();
-    assert_eq!(texts(&fetch(&mut client, info).await, 0), ["TABLE"]);
+    assert_eq!(texts(&fetch(&mut client, info).await, 0), ["TABLE", "VIEW"]);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn capabilities_and_types_are_told() {
 }
 
 #[tokio::test]
-async fn sessions_close_and_keep_nothing() {
+async fn sessions_have_options_and_close() {
     let server = served(Fixture::new().await.engine(), None).await;
     let mut client = raw(&server.address).await;
     let closed = client
@@ -160,13 +160,19 @@ async fn sessions_close_and_keep_nothing() {
         .unwrap();
     let results: Vec<_> = closed.try_collect().await.unwrap();
     assert_eq!(results[0].body.as_ref(), [0x08, 0x01]);
-    let set = client
-        .do_action(Action::new("SetSessionOptions", vec![]))
-        .await;
-    assert!(
-        set.map(|_| ())
-            .unwrap_err()
-            .to_string()
-            .contains("x-pumphouse-ref")
-    );
+    // SetSessionOptionsRequest { session_options: { "catalog": { string_value: "dev" } } }
+    let entry = [b"\x0a\x07catalog\x12\x05\x0a\x03dev".as_slice()].concat();
+    let request = [
+        &[0x0a, u8::try_from(entry.len()).unwrap()],
+        entry.as_slice(),
+    ]
+    .concat();
+    let set = client.do_action(Action::new("SetSessionOptions", request));
+    let results: Vec<_> = set.await.unwrap().try_collect().await.unwrap();
+    assert!(results[0].body.is_empty(), "no option was refused");
+    let info = client
+        .execute("select count(*) from pumps.trial".to_owned(), None)
+        .await
+        .unwrap();
+    assert_eq!(texts(&fetch(&mut client, info).await, 0), ["6"]);
 }

@@ -5,3 +5,5 @@ select pump, ts, flow, starts, note from pumps.telemetry where ts > '2026-11-04T
 select pump, count(*) from pumps.telemetry where flow > 20 group by pump order by pump;
 select starts from pumps.telemetry order by ts desc, pump limit 3;
 explain select count(*) from pumps.telemetry;
+delete from telemetry where starts >= 900;
+select count(*) from telemetry;

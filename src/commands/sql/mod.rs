@@ -12,9 +12,9 @@ use clap::Args;
 
 use crate::output::{self, Format};
 use crate::settings::{Flag, Settings};
-use session::Session;
+use session::{Reply, Session};
 
-/// Ask the lakehouse in SQL: one statement, a file, or a shell.
+/// Run SQL on the lakehouse: one statement, a file, or a shell.
 ///
 /// A table is named `namespace.table`, or `ref.namespace.table` to read it on a branch,
 /// at a time or at a commit. The server answers over Arrow Flight SQL and sees rows the
@@ -89,10 +89,29 @@ async fn run_script(session: &mut Session, script: &str, format: Format) -> Resu
     Ok(())
 }
 
-/// Runs one statement, prints its rows and returns how many there were.
-async fn run_statement(session: &mut Session, statement: &str, format: Format) -> Result<usize> {
-    let (schema, rows) = session.query(statement).await?;
-    output::print_rows(format, schema, rows).await
+/// Runs one statement and prints its rows, or what it did. Returns the number of rows;
+/// `None` where the statement gives none.
+async fn run_statement(
+    session: &mut Session,
+    statement: &str,
+    format: Format,
+) -> Result<Option<usize>> {
+    match session.execute(statement).await? {
+        Reply::Rows(schema, rows) => output::print_rows(format, schema, rows).await.map(Some),
+        Reply::Done { message, commit } => {
+            let commit = commit.as_deref().and_then(|commit| commit.get(..12));
+            let line = match commit {
+                Some(commit) => format!("{message} (commit {commit})"),
+                None => message,
+            };
+            match format {
+                Format::Table => output::print(&line)?,
+                // What is read by programs is only rows.
+                _ => output::complain(&line),
+            }
+            Ok(None)
+        }
+    }
 }
 
 fn read_file(path: &Path) -> Result<String> {

@@ -1,22 +1,36 @@
 //! Who answers the SQL: a server over Flight, or the lake opened here.
 
 use arrow::datatypes::SchemaRef;
-use catalog::{ErrorKind, Result};
+use catalog::{ErrorKind, MAIN, Result};
 use futures::StreamExt;
-use query::flight::{BatchStream, Client};
-use query::{Engine, QueryOptions};
+use query::flight::{Answer, BatchStream, Client};
+use query::{Outcome, SessionOptions};
 
 use crate::commands::{new_engine, open_lake};
 use crate::settings::Settings;
 
 /// Something that answers SQL.
-pub(super) enum Session {
+pub(super) struct Session {
+    answers: Answers,
+    /// The ref of table names without one.
+    reference: String,
+    in_transaction: bool,
+}
+
+enum Answers {
     /// A server: all rows, those just received included.
     Remote(Client),
     /// The lake itself: committed rows.
-    Local {
-        engine: Box<Engine>,
-        options: QueryOptions,
+    Local(query::Session),
+}
+
+/// What came of a statement.
+pub(super) enum Reply {
+    Rows(SchemaRef, BatchStream),
+    /// What was done, such as `INSERT 3`, and the commit it made.
+    Done {
+        message: String,
+        commit: Option<String>,
     },
 }
 
@@ -38,30 +52,63 @@ impl Session {
         if let Some(reference) = reference {
             client.set_default_ref(reference);
         }
-        Ok(Self::Remote(client))
+        Ok(Session {
+            answers: Answers::Remote(client),
+            reference: reference.unwrap_or(MAIN).to_owned(),
+            in_transaction: false,
+        })
     }
 
     /// Opens the lake that `settings` names.
     pub(super) async fn local(settings: &Settings, reference: Option<String>) -> Result<Self> {
-        let engine = Box::new(new_engine(settings, open_lake(settings).await?, None));
-        let options = QueryOptions {
+        let engine = new_engine(settings, open_lake(settings).await?, None);
+        let session = engine.session(SessionOptions {
             default_ref: reference,
-            ..QueryOptions::default()
-        };
-        Ok(Self::Local { engine, options })
+            author: settings.author(),
+        });
+        Ok(Session {
+            reference: session.reference(),
+            answers: Answers::Local(session),
+            in_transaction: false,
+        })
     }
 
     /// Starts one statement.
-    pub(super) async fn query(&mut self, sql: &str) -> Result<(SchemaRef, BatchStream)> {
-        match self {
-            Self::Remote(client) => client.query(sql).await,
-            Self::Local { engine, options } => {
-                let result = engine.query(sql, options).await?;
-                let rows = result
-                    .stream
-                    .map(|batch| batch.map_err(query::stream_error));
-                Ok((result.schema, rows.boxed()))
-            }
+    pub(super) async fn execute(&mut self, sql: &str) -> Result<Reply> {
+        let (message, commit) = match &mut self.answers {
+            Answers::Remote(client) => match client.execute(sql).await? {
+                Answer::Rows(schema, rows) => return Ok(Reply::Rows(schema, rows)),
+                Answer::Done(done) => {
+                    self.reference = done.reference;
+                    (done.message, done.commit)
+                }
+            },
+            Answers::Local(session) => match session.execute(sql, &[]).await? {
+                Outcome::Rows(result) => {
+                    let rows = result
+                        .stream
+                        .map(|batch| batch.map_err(query::stream_error));
+                    return Ok(Reply::Rows(result.schema, rows.boxed()));
+                }
+                Outcome::Done {
+                    message, commit, ..
+                } => {
+                    self.reference = session.reference();
+                    (message, commit.map(|commit| commit.to_string()))
+                }
+            },
+        };
+        match message.as_str() {
+            "BEGIN" => self.in_transaction = true,
+            "COMMIT" | "ROLLBACK" => self.in_transaction = false,
+            _ => {}
         }
+        Ok(Reply::Done { message, commit })
+    }
+
+    /// What the shell asks with: the ref, and a star in a transaction.
+    pub(super) fn prompt(&self) -> String {
+        let star = if self.in_transaction { "*" } else { "" };
+        format!("{}{star}> ", self.reference)
     }
 }

@@ -22,6 +22,7 @@ statement;     run it; it may take several lines, and ends with a semicolon
 \\d ns.table    list a table's columns
 \\q             leave (also Ctrl-D)
 \\?             this help
+use REF;       read and write another branch, tag or commit
 Ctrl-C         stop a running statement, or clear the line";
 
 /// Reads and runs statements until the user leaves.
@@ -35,7 +36,8 @@ pub(super) async fn run(session: &mut Session, format: Format) -> Result<()> {
     }
     output::print("Pumphouse SQL. \\d lists the tables, \\? helps, \\q leaves.")?;
     loop {
-        let input = match tokio::task::block_in_place(|| editor.readline("pumphouse> ")) {
+        let prompt = session.prompt();
+        let input = match tokio::task::block_in_place(|| editor.readline(&prompt)) {
             Ok(input) => input,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
@@ -82,7 +84,7 @@ async fn timed(session: &mut Session, statement: &str, format: Format) -> Result
         _ = tokio::signal::ctrl_c() => return output::print("stopped"),
     };
     match done {
-        Ok(rows) if format == Format::Table => {
+        Ok(Some(rows)) if format == Format::Table => {
             let plural = if rows == 1 { "" } else { "s" };
             output::print(&format!(
                 "{rows} row{plural} in {:.3} s\n",

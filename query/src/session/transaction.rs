@@ -1,0 +1,182 @@
+//! Statements staged one on the other, and their one commit.
+use std::collections::BTreeMap;
+
+use catalog::{CommitId, CommitMeta, Error, Key, Operation, RefKind, Result, Snapshot};
+
+use crate::Engine;
+use crate::scope::Scope;
+use crate::write::{Write, WriteContext};
+
+/// Longest title of a commit.
+const TITLE: usize = 120;
+
+/// Changes of one branch that are staged and not committed.
+#[derive(Clone, Default)]
+pub(crate) struct Transaction {
+    /// What is changed; `None` until the first write.
+    work: Option<Work>,
+}
+
+#[derive(Clone)]
+struct Work {
+    branch: String,
+    /// The branch's head at the first write.
+    base: Snapshot,
+    /// `base` with all that is staged.
+    working: Snapshot,
+    /// What is staged, the last change of each key.
+    operations: BTreeMap<Key, Operation>,
+    /// What the statements did, in order.
+    titles: Vec<String>,
+}
+
+impl Transaction {
+    /// Stages `write` on top of what is staged; on an error nothing has changed. Returns the
+    /// rows affected, where they are counted.
+    pub(crate) async fn stage(
+        &mut self,
+        engine: &Engine,
+        mut scope: Scope,
+        write: &Write,
+    ) -> Result<Option<u64>> {
+        let branch = write.branch(&scope)?;
+        let mut work = match &self.work {
+            Some(work) if work.branch == branch => work.clone(),
+            Some(work) => return Err(other_branch(&work.branch, &branch)),
+            None => Work::begin(engine, branch).await?,
+        };
+        work.include_hot_rows(engine, write, &scope).await?;
+        let title = write.title(&scope);
+        work.show_in(&mut scope);
+        let context = WriteContext::new(engine.clone(), scope);
+        let staged = write.stage(&context, &work.branch, &work.working).await?;
+        if !staged.operations.is_empty() {
+            work.working = work.working.with(&staged.operations)?;
+            work.add(staged.operations)?;
+            work.titles.push(title);
+        }
+        self.work = Some(work);
+        Ok(write.counts_rows().then_some(staged.rows))
+    }
+
+    /// Commits what is staged; `None` when that is nothing.
+    pub(crate) async fn commit(self, engine: &Engine, author: &str) -> Result<Option<CommitId>> {
+        let Some(work) = self.work.filter(|work| !work.operations.is_empty()) else {
+            return Ok(None);
+        };
+        let meta = CommitMeta::new(author, message(&work.titles));
+        let operations: Vec<Operation> = work.operations.into_values().collect();
+        let commit = engine
+            .lake()
+            .commit(&work.branch, meta, &work.base, operations)
+            .await?;
+        Ok(Some(commit.id()))
+    }
+
+    /// The branch with changes that are not committed.
+    pub(crate) fn changed_branch(&self) -> Option<&str> {
+        let work = self.work.as_ref()?;
+        (!work.operations.is_empty()).then_some(work.branch.as_str())
+    }
+
+    /// Lets `scope` see what is staged.
+    pub(crate) fn show_in(&self, scope: &mut Scope) {
+        if let Some(work) = &self.work {
+            work.show_in(scope);
+        }
+    }
+}
+
+impl Work {
+    async fn begin(engine: &Engine, branch: String) -> Result<Self> {
+        let catalog = engine.lake().catalog();
+        match catalog.reference(&branch).await {
+            Ok(found) if found.kind == RefKind::Branch => {}
+            Ok(_) => return Err(read_only(&branch, "a tag")),
+            Err(error) => {
+                return Err(match catalog.resolve_commit(&branch).await {
+                    Ok(_) => read_only(&branch, "a commit"),
+                    Err(_) => error,
+                });
+            }
+        }
+        let base = catalog.head(&branch).await?;
+        Ok(Work {
+            branch,
+            working: base.clone(),
+            base,
+            operations: BTreeMap::new(),
+            titles: Vec::new(),
+        })
+    }
+
+    /// Has rows committed that queries show already and `write` is to see; they can only be
+    /// had at the start, since the base stands still from then on.
+    async fn include_hot_rows(
+        &mut self,
+        engine: &Engine,
+        write: &Write,
+        scope: &Scope,
+    ) -> Result<()> {
+        let untouched = self.operations.is_empty();
+        if untouched
+            && engine
+                .flush_hot_rows(&self.base, &self.branch, write, scope)
+                .await?
+        {
+            self.base = engine.lake().catalog().head(&self.branch).await?;
+            self.working = self.base.clone();
+        }
+        Ok(())
+    }
+
+    fn show_in(&self, scope: &mut Scope) {
+        scope
+            .working
+            .insert(self.branch.clone(), self.working.clone());
+    }
+
+    fn add(&mut self, operations: Vec<Operation>) -> Result<()> {
+        for operation in operations {
+            let key = operation.key().clone();
+            let made_here = !self.base.contains(&key)?;
+            if made_here && matches!(operation, Operation::Delete { .. }) {
+                self.operations.remove(&key);
+            } else {
+                self.operations.insert(key, operation);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line for one statement; for several a title and a line for each.
+fn message(titles: &[String]) -> String {
+    match titles {
+        [] => String::new(),
+        [one] => shortened(one),
+        [first, rest @ ..] => {
+            let title = shortened(first);
+            format!("{title} and {} more\n\n{}", rest.len(), titles.join("\n"))
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TITLE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn other_branch(ours: &str, other: &str) -> Error {
+    Error::invalid(format!(
+        "this transaction changes {ours:?}, it cannot change {other:?} too"
+    ))
+    .with_hint("COMMIT first; a transaction is one commit on one branch")
+}
+
+fn read_only(name: &str, what: &str) -> Error {
+    Error::invalid(format!("{name:?} is {what}: only branches can be written"))
+        .with_hint(format!("CREATE BRANCH b FROM \"{name}\", then write to b"))
+}
