@@ -41,9 +41,16 @@ fn collect_after_a_deleted_branch(place: impl FnOnce(Site) -> Site, properties: 
     let server = site.serve();
     run(&mut site.replay(&server.mqtt_url(), skab::TOPIC, &files[1..2])).ok();
     server.wait_for_count("select count(*) from feed.rigs.telemetry", second);
+    // Rows are visible before they are committed, and only commits leave garbage.
+    let main = newest(&site, "main");
+    let commit = wait_for("a commit on the branch", || {
+        let commit = newest(&site, "feed");
+        match commit == main {
+            true => Err(commit),
+            false => Ok(commit),
+        }
+    });
     server.kill();
-    let log = site.pumphouse(&["log", "feed", "-n", "1", "--json"]).json();
-    let commit = log[0]["id"].as_str().unwrap().to_owned();
     site.pumphouse(&["branch", "delete", "feed"]).ok();
 
     site.pumphouse(&["gc", "--grace", "1s"])
@@ -103,6 +110,11 @@ fn collect_after_a_deleted_branch(place: impl FnOnce(Site) -> Site, properties: 
     compare(&server, &commits, properties);
     server.stop();
     site
+}
+
+fn newest(site: &Site, branch: &str) -> String {
+    let log = site.pumphouse(&["log", branch, "-n", "1", "--json"]).json();
+    log[0]["id"].as_str().unwrap().to_owned()
 }
 
 fn objects(report: &Value, part: &str, kind: &str) -> u64 {
