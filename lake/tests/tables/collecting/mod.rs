@@ -22,7 +22,7 @@ use naive::Naive;
 use world::World;
 
 const GRACE: u64 = 1000;
-const REFLOG: u64 = 1500;
+const REFLOG: u64 = 4 * GRACE;
 const ROUNDS: u64 = 5;
 
 fn options(squash: bool) -> CollectOptions {

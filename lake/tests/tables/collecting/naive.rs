@@ -16,6 +16,8 @@ use super::clocked::Clocked;
 #[derive(Default)]
 pub(crate) struct Naive {
     needs: HashMap<String, (BTreeSet<Path>, Option<CommitId>)>,
+    /// Every ref entry ever seen, by its path: when it was written, and what it names.
+    entries: BTreeMap<Path, (DateTime<Utc>, Option<CommitId>)>,
 }
 
 impl Naive {
@@ -27,7 +29,7 @@ impl Naive {
         cutoff: DateTime<Utc>,
     ) -> BTreeSet<Path> {
         let mut found = BTreeSet::new();
-        let mut open = roots(store, cutoff, &mut found).await;
+        let mut open = self.roots(store, cutoff, &mut found).await;
         let heads: BTreeSet<_> = open.iter().copied().collect();
         let mut seen = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -63,6 +65,42 @@ impl Naive {
             }
         }
         found
+    }
+
+    /// The commits that refs were at since `cutoff`; the entries that say so are needed too.
+    async fn roots(
+        &mut self,
+        store: &Clocked,
+        cutoff: DateTime<Utc>,
+        found: &mut BTreeSet<Path>,
+    ) -> Vec<CommitId> {
+        for object in store.all().await {
+            let path = object.location;
+            // A name that is used again begins again at the first number.
+            let seen = self.entries.get(&path);
+            let seen = seen.is_some_and(|(begun, _)| *begun == object.last_modified);
+            if !seen && path.as_ref().starts_with("_catalog/refs/") {
+                let entry: Value = serde_json::from_slice(&read(store, &path).await).unwrap();
+                let commit = entry["commit"].as_str().map(|id| id.parse().unwrap());
+                self.entries.insert(path, (object.last_modified, commit));
+            }
+        }
+        let mut roots = Vec::new();
+        let (mut name, mut ended) = (String::new(), None);
+        // Those of one ref follow each other, the newest first.
+        for (path, (begun, commit)) in &self.entries {
+            let of = path.parts().nth(2).unwrap().as_ref().to_owned();
+            if of != name {
+                (name, ended) = (of, None);
+            }
+            let deleted_long_ago = commit.is_none() && *begun < cutoff;
+            if ended.is_none_or(|ended| ended >= cutoff) && !deleted_long_ago {
+                found.insert(path.clone());
+                roots.extend(*commit);
+            }
+            ended = Some(*begun);
+        }
+        roots
     }
 
     async fn needs(
@@ -124,44 +162,6 @@ async fn table_needs(
         }
     }
     needs
-}
-
-/// The commits that refs were at since `cutoff`; the entries that say so are needed too.
-async fn roots(
-    store: &Clocked,
-    cutoff: DateTime<Utc>,
-    found: &mut BTreeSet<Path>,
-) -> Vec<CommitId> {
-    let mut logs: BTreeMap<String, Vec<(Path, DateTime<Utc>)>> = BTreeMap::new();
-    for object in store.all().await {
-        let path = object.location;
-        if let Some(rest) = path.as_ref().strip_prefix("_catalog/refs/") {
-            let name = rest.split('/').next().unwrap().to_owned();
-            // Names of entries sort the newest first.
-            logs.entry(name)
-                .or_default()
-                .push((path, object.last_modified));
-        }
-    }
-    let mut roots = Vec::new();
-    for mut log in logs.into_values() {
-        log.sort();
-        let mut ended = Utc::now() + chrono::TimeDelta::days(10_000);
-        for (path, begun) in log {
-            if ended < cutoff {
-                break;
-            }
-            let entry: Value = serde_json::from_slice(&read(store, &path).await).unwrap();
-            let commit: Option<CommitId> = entry["commit"].as_str().map(|id| id.parse().unwrap());
-            let deleted_long_ago = commit.is_none() && begun < cutoff;
-            if !deleted_long_ago {
-                found.insert(path);
-            }
-            roots.extend(commit);
-            ended = begun;
-        }
-    }
-    roots
 }
 
 async fn checkpoint(store: &Clocked, name: &str) -> Option<Path> {
