@@ -14,9 +14,10 @@ use datafusion::physical_plan::{
 
 /// Keeps a LIMIT from the scan below it.
 ///
-/// A Parquet scan with a limit counts the rows of row groups that pass its filter whole,
-/// and reads those groups whole too: in DataFusion 53 the rows that an access plan leaves
-/// out, which are deleted, would come back.
+/// A Parquet scan with a limit and a filter reads only the row groups whose statistics say
+/// that every row passes, once they have rows enough. DataFusion 53 is wrong there in two
+/// ways: it takes nulls for rows that pass, and it reads those groups whole, so that rows
+/// which an access plan leaves out, being deleted, come back.
 #[derive(Debug)]
 pub(super) struct NoLimitExec {
     input: Arc<dyn ExecutionPlan>,

@@ -161,6 +161,7 @@ impl TableProvider for LakeTable {
             projection: columns,
             file: None,
             limit,
+            filtered: !filters.is_empty(),
         };
         let mut parts = self.scans(state, files, &wanted, &request).await?;
         if let Some(rows) = &self.hot {

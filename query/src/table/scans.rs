@@ -25,6 +25,8 @@ pub(super) struct Request<'a> {
     /// Whether the file's location follows them, as a column of that name.
     pub(super) file: Option<&'a FieldRef>,
     pub(super) limit: Option<usize>,
+    /// Whether a filter stands above the scan, which may move into it later.
+    pub(super) filtered: bool,
 }
 
 impl LakeTable {
@@ -55,12 +57,18 @@ impl LakeTable {
         }
         let mut scans = Vec::with_capacity(ways.len());
         for ((equality, hides_nan), files) in ways {
-            scans.push(match equality {
+            let stop_limit =
+                request.filtered || files.iter().any(|(file, _)| has_position_deletes(file));
+            let scan = match equality {
                 true => {
                     self.equality_scan(state, files, request, !hides_nan)
                         .await?
                 }
                 false => self.plain_scan(state, files, request, !hides_nan).await?,
+            };
+            scans.push(match stop_limit {
+                true => Arc::new(NoLimitExec::new(scan)),
+                false => scan,
             });
         }
         Ok(scans)
@@ -148,18 +156,13 @@ impl LakeTable {
                 .push(partitioned_file(path, size, values, Some(statistics)));
             data.push(file);
         }
-        let positions = data.iter().any(has_position_deletes);
-        if positions {
+        if data.iter().any(has_position_deletes) {
             self.positions
                 .apply(state, &self.store, &data, &mut scan.files)
                 .await?;
             scan.limit = None;
         }
-        let plan = scan.plan(state, &self.store.object_store())?;
-        Ok(match positions {
-            true => Arc::new(NoLimitExec::new(plan)),
-            false => plan,
-        })
+        scan.plan(state, &self.store.object_store())
     }
 }
 

@@ -95,6 +95,7 @@ impl TableProvider for TargetRows {
             projection: &columns,
             file: Some(&self.schema.fields()[width]),
             limit: None,
+            filtered: true,
         };
         let scans = self.table.scans(state, files, &wanted, &request).await?;
         let mut read = columns.clone();

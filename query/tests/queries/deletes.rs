@@ -341,6 +341,17 @@ async fn a_limit_brings_no_deleted_row_back() {
     case.check().await;
 }
 
+/// Regression: a row group whose only value passes the filter counts as one that passes
+/// whole, whatever nulls are beside it, and the limit then stops before the other groups.
+#[tokio::test]
+async fn a_limit_does_not_take_nulls_for_matches() {
+    let mut case = Case::new(false).await;
+    let rows = [None, None, Some(2), None, Some(2)];
+    let rows = rows.map(|k| (0, k, None));
+    case.take(&Step::Append(rows.to_vec())).await;
+    case.check().await;
+}
+
 #[tokio::test]
 async fn deletion_vectors_are_refused_with_a_way_out() {
     let mut case = Case::new(false).await;
