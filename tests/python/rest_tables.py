@@ -116,8 +116,17 @@ view = catalog.create_view(
 )
 rest.check("views", catalog.list_views("lab"), [("lab", "few")])
 rest.check("view", catalog.load_view("lab.few").metadata.view_uuid, view.metadata.view_uuid)
+few = flight.rows_of(connection, f'select id from "{branch}".lab.few order by id')
+rest.check("view by SQL", few["id"].to_pylist(), [3, 5])
 catalog.drop_view("lab.few")
 rest.check("views", catalog.list_views("lab"), [])
+flight.rows_of(connection, f'create view "{branch}".lab.by_sql as select 1 as one')
+(made,) = catalog.load_view("lab.by_sql").metadata.versions[0].representations
+rest.check("view made by SQL", made.root.dialect, "datafusion")
+
+# Rows changed by SQL, in a table that PyIceberg partitioned.
+flight.rows_of(connection, f'delete from "{branch}".lab.things where id = 41')
+same("lab.things", 14)
 
 for other in others:
     same(other)
