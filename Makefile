@@ -18,7 +18,7 @@ BINARY := $(CARGO_TARGET_DIR)/debug/pumphouse
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) \
-		| awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 # --- Use it ---
 
@@ -58,6 +58,10 @@ setup-test: ## Install what the tests need: Mosquitto, Ceph RGW, Python clients,
 .PHONY: bench
 bench: toolchain setup-test ## Measure ingest behind a real Mosquitto in a release build; prints a page for docs/benchmarks
 	@cargo bench --quiet --locked --bench ingest
+
+.PHONY: bench-catalog
+bench-catalog: toolchain setup-test ## Measure commits, branches and merges beside PyIceberg in a release build; prints a page
+	@cargo bench --quiet --locked --bench catalog
 
 # --- Check it ---
 
