@@ -7,7 +7,6 @@ use arrow_flight::error::FlightError;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use datafusion::common::TableReference;
-use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 use tonic::Status;
@@ -68,7 +67,7 @@ async fn rows(stream: PeekableFlightDataStream) -> Result<QueryResult, Status> {
         return Err(Status::invalid_argument("the rows to load have no columns"));
     }
     let batches = batches
-        .map_err(|error| DataFusionError::from(into_datafusion(from_flight(&error))))
+        .map_err(|error| into_datafusion(from_flight(&error)))
         .boxed();
     let all = stream::iter(first.map(Ok)).chain(batches);
     Ok(QueryResult {

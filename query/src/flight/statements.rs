@@ -34,7 +34,7 @@ enum Pending {
     /// exactly this.
     Query {
         first: Bound,
-        prepared: Prepared,
+        prepared: Box<Prepared>,
         /// Parameters of the executions after the first.
         rest: Vec<Vec<ScalarValue>>,
     },

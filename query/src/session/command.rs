@@ -148,7 +148,7 @@ impl Session {
         if dry_run {
             return listing::merge(&report).map(Outcome::listing);
         }
-        Ok(merged("MERGE", report.into_result()?))
+        Ok(merged("MERGE", &report.into_result()?))
     }
 
     async fn call(&self, call: &Call) -> Result<Outcome> {
@@ -158,11 +158,11 @@ impl Session {
         match call {
             Call::Revert { commit, branch: on } => {
                 let report = lake.revert(commit, &branch(on), &options).await?;
-                Ok(merged("REVERT", report.into_result()?))
+                Ok(merged("REVERT", &report.into_result()?))
             }
             Call::CherryPick { commit, branch: on } => {
                 let report = lake.cherry_pick(commit, &branch(on), &options).await?;
-                Ok(merged("CHERRY PICK", report.into_result()?))
+                Ok(merged("CHERRY PICK", &report.into_result()?))
             }
         }
     }
@@ -176,9 +176,9 @@ impl Session {
 }
 
 /// The answer to a merge, revert or cherry-pick that went through.
-fn merged(verb: &str, report: catalog::MergeReport) -> Outcome {
+fn merged(verb: &str, report: &catalog::MergeReport) -> Outcome {
     Outcome::Done {
-        message: format!("{verb}: {}", listing::outcome(&report)),
+        message: format!("{verb}: {}", listing::outcome(report)),
         rows_affected: None,
         commit: report.commit,
     }

@@ -59,7 +59,7 @@ pub struct Session {
 /// A statement of a session before it runs.
 pub(crate) enum Ready {
     /// It reads, and is planned.
-    Query(Prepared),
+    Query(Box<Prepared>),
     /// It does something.
     Action(Action),
 }
@@ -150,7 +150,7 @@ impl Session {
         match sql::parse(self.engine.base(), sql)? {
             Parsed::Query(statement) => {
                 let prepared = self.engine.plan(*statement, &self.scope().await).await?;
-                Ok(Ready::Query(prepared))
+                Ok(Ready::Query(Box::new(prepared)))
             }
             Parsed::Action(action) => Ok(Ready::Action(action)),
         }

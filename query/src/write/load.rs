@@ -89,7 +89,7 @@ impl Load {
             ..TableSpec::default()
         };
         let made = context.lake().stage_create(&base, &key, &spec).await?;
-        let snapshot = base.with(&[made.clone()])?;
+        let snapshot = base.with(std::slice::from_ref(&made))?;
         let target = Target {
             table: context.lake().table(&snapshot, &key).await?,
             key,

@@ -69,7 +69,7 @@ pub(super) async fn create(
             rows: 0,
         });
     };
-    let snapshot = base.with(&[made.clone()])?;
+    let snapshot = base.with(std::slice::from_ref(&made))?;
     let target = Target {
         table: context.lake().table(&snapshot, &key).await?,
         key,

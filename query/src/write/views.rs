@@ -50,7 +50,7 @@ pub(super) async fn create(
     let mut after = context.scope().clone();
     after
         .working
-        .insert(branch.to_owned(), working.with(&[staged.clone()])?);
+        .insert(branch.to_owned(), working.with(std::slice::from_ref(&staged))?);
     let reread = WriteContext::new(context.engine().clone(), after);
     reread.plan(select_all(&key)?).await?;
     Ok(vec![staged])
