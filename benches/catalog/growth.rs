@@ -83,7 +83,7 @@ async fn commit_many(folder: &Path, commits: u64) -> Result<()> {
                         .commit_operations("main", meta, head.id(), operations)
                         .await?;
                 }
-                catalog::Result::Ok(())
+                Ok::<_, catalog::Error>(())
             })
         })
         .collect();
@@ -96,10 +96,10 @@ async fn commit_many(folder: &Path, commits: u64) -> Result<()> {
 async fn put_tables(folder: &Path, tables: u64) -> Result<()> {
     let catalog = connect(folder).await?;
     let head = catalog.head("main").await?;
-    let operations: Result<Vec<_>> = (0..tables).map(table).collect();
+    let operations: Vec<_> = (0..tables).map(table).collect::<Result<_>>()?;
     let meta = CommitMeta::new("bench", "create tables");
     catalog
-        .commit_operations("main", meta, head.id(), operations?)
+        .commit_operations("main", meta, head.id(), operations)
         .await?;
     Ok(())
 }

@@ -66,11 +66,7 @@ async fn append_to(lake: &Lake, branch: &str, keys: &[Key]) -> Result<()> {
         .map(|key| async {
             let table = lake.table(&head, key).await?;
             let files = lake.write(&table, vec![batch()]).await?;
-            catalog::Result::Ok(Append {
-                key: key.clone(),
-                table_uuid: table.uuid(),
-                files,
-            })
+            Ok::<_, catalog::Error>(Append::to(&table, files))
         })
         .buffer_unordered(PARALLEL)
         .try_collect()

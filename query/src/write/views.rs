@@ -48,9 +48,10 @@ pub(super) async fn create(
     let staged = context.lake().stage_view(working, &key, spec).await?;
     // A view that reads itself is only seen once it is there.
     let mut after = context.scope().clone();
-    after
-        .working
-        .insert(branch.to_owned(), working.with(std::slice::from_ref(&staged))?);
+    after.working.insert(
+        branch.to_owned(),
+        working.with(std::slice::from_ref(&staged))?,
+    );
     let reread = WriteContext::new(context.engine().clone(), after);
     reread.plan(select_all(&key)?).await?;
     Ok(vec![staged])

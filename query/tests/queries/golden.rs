@@ -86,14 +86,14 @@ async fn gathered(session: &Session, sql: &str) -> catalog::Result<String> {
         .map_err(query::stream_error)
         .try_collect()
         .await?;
-    let (schema, batches) = without_moments(result.schema, batches);
+    let (schema, batches) = without_moments(&result.schema, &batches);
     Ok(pretty_format_batches_with_schema(schema, &batches)
         .unwrap()
         .to_string())
 }
 
 /// SHOW lists hashes and times, which differ from run to run.
-fn without_moments(schema: SchemaRef, batches: Vec<RecordBatch>) -> (SchemaRef, Vec<RecordBatch>) {
+fn without_moments(schema: &SchemaRef, batches: &[RecordBatch]) -> (SchemaRef, Vec<RecordBatch>) {
     let columns: Vec<usize> = (0..schema.fields().len())
         .filter(|index| {
             let name = schema.field(*index).name().as_str();
