@@ -6,7 +6,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use catalog::{Catalog, CommitMeta, Key, Result, Snapshot, Store};
 use futures::Stream;
-use iceberg::spec::{DataFile, TableMetadata, TableMetadataRef, ViewMetadata};
+use iceberg::spec::{
+    DataFile, FormatVersion, ManifestFile, TableMetadata, TableMetadataRef, ViewMetadata,
+};
 use uuid::Uuid;
 
 use crate::append::{Append, AppendChange};
@@ -79,6 +81,15 @@ impl Lake {
         self.files.metadata(location).await
     }
 
+    /// The manifests in the manifest list at `location`, which the store must hold.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a location outside the store, `Corrupt` for a file that is
+    /// missing or holds something else.
+    pub async fn read_manifest_list(&self, location: &str) -> Result<Arc<Vec<ManifestFile>>> {
+        self.files.list_at(location, FormatVersion::V2).await
+    }
+
     /// Writes `metadata` as the version after the file `previous` and returns the new
     /// file's location. Only writes the file: a commit that puts it makes it the table's.
     ///
@@ -95,7 +106,7 @@ impl Lake {
     /// The view metadata in the file at `location`, which the store must hold.
     ///
     /// # Errors
-    /// `NotFound` for a file that is missing, `Corrupt` for one that holds something else.
+    /// Those of [`Lake::read_metadata`].
     pub async fn read_view(&self, location: &str) -> Result<Arc<ViewMetadata>> {
         self.files.view(location).await
     }

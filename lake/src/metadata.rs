@@ -112,11 +112,20 @@ impl TableFiles {
         let Some(snapshot) = metadata.current_snapshot() else {
             return Ok(Arc::default());
         };
-        let location = snapshot.manifest_list();
+        let version = metadata.format_version();
+        self.list_at(snapshot.manifest_list(), version).await
+    }
+
+    /// The manifests in the list at `location`, which is written as `version` has it.
+    pub(crate) async fn list_at(
+        &self,
+        location: &str,
+        version: FormatVersion,
+    ) -> Result<ManifestFiles> {
         if let Some(list) = self.lists.get(location) {
             return Ok(list);
         }
-        let list = self.read_list(location, metadata.format_version()).await;
+        let list = self.read_list(location, version).await;
         let list = Arc::new(list.map_err(error::iceberg("could not read a manifest list"))?);
         self.keep_list(location, &list);
         Ok(list)

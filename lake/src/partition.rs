@@ -86,7 +86,11 @@ pub(crate) fn unbound(schema: &Schema, fields: &[PartitionField]) -> Result<Unbo
     Ok(spec.build())
 }
 
-fn check_transform(field: &PartitionField, kind: &iceberg::spec::Type) -> Result<()> {
+/// Refuses a transform of a column of type `kind` that files cannot be split by.
+///
+/// # Errors
+/// `InvalidInput` for one that does not go with the type, that is not known, or whose size is 0.
+pub fn check_transform(field: &PartitionField, kind: &iceberg::spec::Type) -> Result<()> {
     let sized = !matches!(
         field.transform,
         Transform::Bucket(0) | Transform::Truncate(0)

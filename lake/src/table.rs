@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, SchemaRef};
-use catalog::{Content, Error, Key, Result, Snapshot, Store};
+use catalog::{Content, Error, ErrorKind, Key, Result, Snapshot, Store};
 use iceberg::spec::{
-    DEFAULT_SCHEMA_NAME_MAPPING, DataFile, ManifestEntry, ManifestFile, NameMapping, TableMetadata,
-    TableMetadataRef,
+    DEFAULT_SCHEMA_NAME_MAPPING, DataFile, DataFileFormat, ManifestEntry, ManifestFile,
+    NameMapping, TableMetadata, TableMetadataRef,
 };
 use object_store::path::Path;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ impl ScanFile {
         entry: &ManifestEntry,
         deletes: &DeleteIndex,
     ) -> Result<Self> {
+        check_format(entry.data_file())?;
         let spec_id = manifest.partition_spec_id;
         let sequence_number = entry.sequence_number().unwrap_or(manifest.sequence_number);
         Ok(Self {
@@ -54,6 +55,19 @@ impl ScanFile {
             },
         })
     }
+}
+
+/// Refuses a file that only other engines can read.
+fn check_format(file: &DataFile) -> Result<()> {
+    let format = file.file_format();
+    if format == DataFileFormat::Parquet {
+        return Ok(());
+    }
+    let path = file.file_path();
+    Err(Error::unsupported(format!(
+        "the file {path} has the format {format}, and only Parquet files are read"
+    ))
+    .with_hint("rewrite the table as Parquet with the engine that wrote the file"))
 }
 
 /// A table as it is in one catalog snapshot. Cheap to clone.
@@ -147,9 +161,14 @@ impl Table {
     /// read once and kept.
     ///
     /// # Errors
-    /// `Unsupported` when the table has deletion vectors; those of the object store.
+    /// `Unsupported` when the table has deletion vectors or files other than Parquet; those
+    /// of the object store.
     pub async fn data_files(&self) -> Result<Arc<Vec<ScanFile>>> {
-        self.files.scan_files(&self.metadata).await
+        let files = self.files.scan_files(&self.metadata).await;
+        files.map_err(|e| match e.kind() {
+            ErrorKind::Unsupported => e.context(format!("table {}", self.key)),
+            _ => e,
+        })
     }
 }
 

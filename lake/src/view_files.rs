@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Error, Result};
+use catalog::{Error, ErrorKind, Result};
 use iceberg::spec::ViewMetadata;
 use object_store::ObjectStoreExt;
 use uuid::Uuid;
@@ -18,13 +18,9 @@ impl TableFiles {
             return Ok(metadata);
         }
         let path = self.store().path(location)?;
-        let bytes = self
-            .store()
-            .object_store()
-            .get(&path)
-            .await?
-            .bytes()
-            .await?;
+        let store = self.store().object_store();
+        let found = store.get(&path).await.map_err(|e| missing(location, e))?;
+        let bytes = found.bytes().await?;
         let metadata = serde_json::from_slice(&bytes);
         let metadata: Arc<ViewMetadata> = metadata.map(Arc::new).map_err(|e| {
             Error::corrupt(format!("{location} holds no view metadata")).with_source(e)
@@ -47,5 +43,17 @@ impl TableFiles {
         let path = self.store().path(&location)?;
         self.store().object_store().put(&path, json.into()).await?;
         Ok(location)
+    }
+}
+
+/// Views are read only where the catalog names them, so what is not there is lost.
+fn missing(location: &str, error: object_store::Error) -> Error {
+    match Error::from(error) {
+        e if e.kind() == ErrorKind::NotFound => {
+            Error::corrupt(format!("the view metadata {location} is missing"))
+                .with_hint("restore it from a copy of the store")
+                .with_source(e)
+        }
+        e => e,
     }
 }

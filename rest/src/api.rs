@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{Change, CommitMeta, ErrorKind, RefKind, Result, Snapshot};
+use catalog::{Change, CommitMeta, ErrorKind, RefInfo, RefKind, Result, Snapshot};
 use lake::Lake;
 
 use crate::error::{self, Failure};
@@ -41,9 +41,15 @@ impl Api {
         self.0.config.check_token.as_ref()
     }
 
-    /// What clients need to reach the files.
-    pub(crate) fn storage(&self) -> &BTreeMap<String, String> {
-        &self.0.config.storage
+    /// How clients reach the files unless they know better.
+    pub(crate) fn defaults(&self) -> &BTreeMap<String, String> {
+        &self.0.config.defaults
+    }
+
+    /// The keys that clients are given. A table's settings go before the client's own, so
+    /// there is nothing else in them.
+    pub(crate) fn credentials(&self) -> &BTreeMap<String, String> {
+        &self.0.config.credentials
     }
 
     /// The state at the ref that `prefix` names; 404 when there is none.
@@ -67,14 +73,21 @@ impl Api {
         let branch = self.branch(prefix).await?;
         let meta = CommitMeta::new(&self.0.config.author, message);
         let catalog = self.lake().catalog();
-        let committed = catalog.commit(&branch, meta, Arc::new(change)).await;
+        let committed = catalog.commit(&branch.name, meta, Arc::new(change)).await;
         committed.map_err(Failure::of_commit)
     }
 
-    async fn branch(&self, prefix: &str) -> Result<String> {
+    /// The newest state of the branch that `prefix` names, as who goes on to write must see
+    /// it: readers may be content with an older one.
+    pub(crate) async fn head(&self, prefix: &str) -> Result<Snapshot> {
+        let branch = self.branch(prefix).await?;
+        self.lake().catalog().snapshot(branch.commit.id).await
+    }
+
+    async fn branch(&self, prefix: &str) -> Result<RefInfo> {
         let name = reference(prefix);
         match self.lake().catalog().reference(&name).await {
-            Ok(found) if found.kind == RefKind::Branch => Ok(name),
+            Ok(found) if found.kind == RefKind::Branch => Ok(found),
             Ok(_) => Err(error::read_only(&name)),
             // Not the name of a ref, but perhaps of a commit.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {

@@ -51,7 +51,7 @@ pub(crate) async fn get(
     let name = reference(warehouse.as_deref().unwrap_or(MAIN));
     api.snapshot(&name).await?;
     Ok(Json(json!({
-        "defaults": api.storage(),
+        "defaults": api.defaults(),
         "overrides": {"prefix": prefix(&name)},
         "endpoints": ENDPOINTS,
     })))

@@ -60,15 +60,26 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let refused = refused_by_store(&error);
         let (status, kind) = match source::<Named>(&error) {
             Some(named) => (named.status, named.kind),
+            None if refused => by_kind(ErrorKind::Unavailable),
             None => by_kind(error.kind()),
         };
-        if !error.is_user_error() {
+        if refused || !error.is_user_error() {
             tracing::error!(%error, "a catalog request failed");
         }
         Self::new(status, kind, error.to_string())
     }
+}
+
+/// Whether it is the lake's own keys that the store refuses: nothing the client can mend.
+fn refused_by_store(error: &Error) -> bool {
+    use object_store::Error as Store;
+    matches!(
+        source(error),
+        Some(Store::PermissionDenied { .. } | Store::Unauthenticated { .. })
+    )
 }
 
 fn by_kind(kind: ErrorKind) -> (u16, &'static str) {
@@ -177,6 +188,18 @@ pub(crate) fn commit_failed(message: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_the_lake_that_the_store_refuses_are_not_the_clients_fault() {
+        let refused = |path: &str| object_store::Error::PermissionDenied {
+            path: path.to_owned(),
+            source: "no".into(),
+        };
+        let error = Error::from(refused("a/b")).context("could not read the table metadata");
+        assert_eq!(Failure::from(error).status, 503);
+        let protected = Error::permission_denied("main is protected");
+        assert_eq!(Failure::from(protected).status, 403);
+    }
 
     #[test]
     fn the_name_of_an_error_survives_the_catalog() {

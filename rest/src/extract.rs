@@ -1,6 +1,8 @@
 //! Taking requests apart, with errors as the specification words them.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -55,13 +57,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// The body as JSON, whatever its content type says.
+/// The body as JSON. It must be said to be that: a web page can send anything else to any
+/// server without asking it first.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        if !is_json(request.headers()) {
+            let message = "the header Content-Type must be application/json";
+            return Err(Failure::new(415, "BadRequestException", message));
+        }
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|e| Failure::new(e.status().as_u16(), "BadRequestException", e.body_text()))?;
@@ -69,4 +76,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             .map_err(|e| Failure::bad_request(format!("Malformed request: {e}")))?;
         Ok(Self(value))
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let kind = given.and_then(|given| given.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -39,9 +39,11 @@ pub struct RestConfig {
     pub author: String,
     /// Tells a right token from a wrong one; without it nobody is asked.
     pub check_token: Option<TokenCheck>,
-    /// What clients need to reach the files, in Iceberg's names: `s3.endpoint` and the
-    /// like. May hold keys, so it is never logged.
-    pub storage: BTreeMap<String, String>,
+    /// How clients reach the files unless they know better, in Iceberg's names:
+    /// `s3.endpoint` and the like.
+    pub defaults: BTreeMap<String, String>,
+    /// The keys that clients are given with each table, in Iceberg's names; never logged.
+    pub credentials: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for RestConfig {
@@ -49,7 +51,8 @@ impl fmt::Debug for RestConfig {
         f.debug_struct("RestConfig")
             .field("author", &self.author)
             .field("check_token", &self.check_token.is_some())
-            .field("storage", &self.storage.keys())
+            .field("defaults", &self.defaults)
+            .field("credentials", &self.credentials.keys())
             .finish()
     }
 }

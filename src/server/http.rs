@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::status::IngestPart;
-use super::{auth, metrics, predict};
+use super::{auth, metrics, origin, predict};
 use crate::settings::{Role, Secret};
 
 /// Largest request body: some ten thousand rows to predict.
@@ -64,6 +64,10 @@ fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
     all.fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            origin::check,
+        ))
         .with_state(state)
 }
 

@@ -8,7 +8,7 @@ use lake::Lake;
 use rest::{RestConfig, TokenCheck};
 
 use super::auth;
-use crate::settings::{Credentials, Settings};
+use crate::settings::Settings;
 
 /// What S3 stores other than AWS ignore, and some clients insist on.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -22,19 +22,20 @@ pub(super) fn router(settings: &Settings, lake: &Lake) -> Router {
     let config = RestConfig {
         author: settings.author(),
         check_token,
-        storage: storage(settings),
+        defaults: defaults(settings),
+        credentials: credentials(settings),
     };
     rest::router(lake.clone(), config)
 }
 
 /// How clients reach the bucket, in Iceberg's names; nothing for a folder.
-fn storage(settings: &Settings) -> BTreeMap<String, String> {
-    let mut storage = BTreeMap::new();
+fn defaults(settings: &Settings) -> BTreeMap<String, String> {
+    let mut defaults = BTreeMap::new();
     if !settings.lake.url.starts_with("s3://") {
-        return storage;
+        return defaults;
     }
     let s3 = &settings.lake.s3;
-    let mut put = |name: &str, value: &str| storage.insert(name.to_owned(), value.to_owned());
+    let mut put = |name: &str, value: &str| defaults.insert(name.to_owned(), value.to_owned());
     let region = s3.region.as_deref().unwrap_or(DEFAULT_REGION);
     put("s3.region", region);
     put("client.region", region);
@@ -42,35 +43,50 @@ fn storage(settings: &Settings) -> BTreeMap<String, String> {
         put("s3.endpoint", endpoint);
         put("s3.path-style-access", "true");
     }
-    if settings.iceberg.credentials == Credentials::Own {
-        if let Some(key) = &s3.access_key {
-            put("s3.access-key-id", key);
-        }
-        if let Some(key) = &s3.secret_key {
-            put("s3.secret-access-key", key.expose());
-        }
+    defaults
+}
+
+/// The keys that clients are given, in Iceberg's names.
+fn credentials(settings: &Settings) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    if !settings.gives_keys() {
+        return keys;
     }
-    storage
+    let s3 = &settings.lake.s3;
+    if let Some(key) = &s3.access_key {
+        keys.insert("s3.access-key-id".to_owned(), key.clone());
+    }
+    if let Some(key) = &s3.secret_key {
+        keys.insert("s3.secret-access-key".to_owned(), key.expose().to_owned());
+    }
+    keys
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Secret;
+    use crate::settings::{Credentials, Secret};
 
     #[test]
     fn keys_are_given_only_when_the_settings_say_so() {
         let mut settings = Settings::default();
-        assert!(storage(&settings).is_empty());
+        assert!(defaults(&settings).is_empty());
         settings.lake.url = "s3://plant/lake".to_owned();
         settings.lake.s3.endpoint = Some("http://127.0.0.1:9000".to_owned());
         settings.lake.s3.access_key = Some("key".to_owned());
         settings.lake.s3.secret_key = Some(Secret::from("swordfish".to_owned()));
-        let given = storage(&settings);
+        let given = defaults(&settings);
         assert_eq!(given["s3.endpoint"], "http://127.0.0.1:9000");
         assert_eq!(given["s3.region"], DEFAULT_REGION);
-        assert!(!given.contains_key("s3.secret-access-key"));
+        assert!(credentials(&settings).is_empty());
         settings.iceberg.credentials = Credentials::Own;
-        assert_eq!(storage(&settings)["s3.secret-access-key"], "swordfish");
+        assert_eq!(defaults(&settings), given);
+        let keys = credentials(&settings);
+        assert_eq!(keys["s3.secret-access-key"], "swordfish");
+        assert_eq!(
+            keys.len(),
+            2,
+            "a table's settings override the client's own"
+        );
     }
 }

@@ -24,6 +24,13 @@ pub(super) fn check_exposure(settings: &Settings) -> Result<()> {
             .with_hint("set PUMPHOUSE_AUTH_TOKEN, or listen on 127.0.0.1"));
         }
     }
+    if token_missing && settings.gives_keys() && settings.has_role(Role::Query) {
+        return Err(Error::invalid(
+            "iceberg.credentials = \"own\" gives keys to the bucket to whoever asks, and no token \
+             is asked of them",
+        )
+        .with_hint("set PUMPHOUSE_AUTH_TOKEN, or write iceberg.credentials = \"none\""));
+    }
     let embedded = settings.has_role(Role::Ingest) && settings.mqtt.url.is_none();
     if embedded && open(settings.mqtt.listen) {
         return Err(Error::invalid(format!(
@@ -67,7 +74,7 @@ fn refused(part: &str, setting: &str, address: SocketAddr, error: std::io::Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Secret;
+    use crate::settings::{Credentials, Secret};
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_its_setting() {
@@ -81,6 +88,19 @@ mod tests {
             hint.contains("PUMPHOUSE_LISTEN_HTTP") && hint.contains(&address.port().to_string()),
             "{hint}"
         );
+    }
+
+    #[test]
+    fn keys_are_given_only_to_who_knows_the_token() {
+        let mut settings = Settings::default();
+        settings.iceberg.credentials = Credentials::Own;
+        assert!(check_exposure(&settings).is_ok(), "a folder has no keys");
+        settings.lake.url = "s3://plant/lake".to_owned();
+        let error = check_exposure(&settings).unwrap_err();
+        assert!(error.message().contains("iceberg.credentials"), "{error}");
+        assert!(error.hint().unwrap().contains("PUMPHOUSE_AUTH_TOKEN"));
+        settings.auth.token = Some(Secret::from("t".to_owned()));
+        assert!(check_exposure(&settings).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod http;
 mod iceberg;
 mod listen;
 mod metrics;
+mod origin;
 mod predict;
 mod status;
 

@@ -21,7 +21,7 @@ fn settings(folder: &Path) -> Settings {
 async fn ask(server: &Server, request: &str, token: &str, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(server.http).await.unwrap();
     let head = format!(
-        "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+        "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
@@ -89,13 +89,31 @@ async fn a_token_guards_all_but_health() {
 }
 
 #[tokio::test]
+async fn web_pages_are_let_in_only_with_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    let post = "POST /iceberg/v1/main/namespaces HTTP/1.1\r\norigin: https://evil.example\r\nx: y";
+    let body = r#"{"namespace": ["x"]}"#;
+    let server = Server::start(&settings).await.unwrap();
+    let (status, answer) = ask(&server, post, "", body).await;
+    assert_eq!((status, code(&answer).as_str()), (403, "permission-denied"));
+    server.shutdown().await.unwrap();
+    settings.auth.token = Some(Secret::from("sesame".to_owned()));
+    let server = Server::start(&settings).await.unwrap();
+    let (status, _) = ask(&server, post, "sesame", body).await;
+    assert_eq!(status, 415, "it is not said to be JSON");
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_body_without_end_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&settings(folder.path())).await.unwrap();
     let connection = TcpStream::connect(server.http).await.unwrap();
     let (mut answer, mut request) = connection.into_split();
     let sending = tokio::spawn(async move {
-        let head = "POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n";
+        let head =
+            "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999999999\r\n\r\n";
         let mut sent = request.write_all(head.as_bytes()).await;
         let piece = vec![b' '; 1 << 20];
         while sent.is_ok() {

@@ -394,6 +394,12 @@ impl Settings {
         }
     }
 
+    /// Whether clients of the catalog are given this process's keys to the bucket.
+    pub(crate) fn gives_keys(&self) -> bool {
+        let bucket = self.lake.url.starts_with("s3://");
+        bucket && self.iceberg.credentials == Credentials::Own
+    }
+
     /// `http://host:port` of the Flight SQL server that clients on this machine ask.
     pub(crate) fn flight_url(&self) -> String {
         if let Some(server) = &self.client.server {
@@ -418,8 +424,7 @@ impl Settings {
         }
         let s3 = &self.lake.s3;
         let keys = s3.access_key.is_some() && s3.secret_key.is_some();
-        let bucket = self.lake.url.starts_with("s3://");
-        if self.iceberg.credentials == Credentials::Own && bucket && !keys {
+        if self.gives_keys() && !keys {
             return Err(Error::invalid(
                 "iceberg.credentials is \"own\", and the settings hold no keys to give",
             )

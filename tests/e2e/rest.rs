@@ -18,11 +18,12 @@ fn with_branch(site: &Site) -> u64 {
     rows
 }
 
-fn pyiceberg_and_sql_agree(site: &Site) {
+fn pyiceberg_and_sql_agree(site: &Site, token: &[&str]) {
     with_branch(site);
     let server = site.serve();
     let (http, flight) = (server.address("http"), server.address("flight"));
-    let args = [http, flight, "dev", "rigs.telemetry"];
+    let mut args = vec![http, flight, "dev", "rigs.telemetry"];
+    args.extend(token);
     python("rest_tables.py", &args, "").ok();
     assert!(
         server.sql("select * from lab.things").is_err(),
@@ -32,16 +33,16 @@ fn pyiceberg_and_sql_agree(site: &Site) {
 
 #[test]
 fn pyiceberg_works_on_a_branch_of_a_folder() {
-    pyiceberg_and_sql_agree(&Site::new().stream(skab::STREAM));
+    pyiceberg_and_sql_agree(&Site::new().stream(skab::STREAM), &[]);
 }
 
 #[test]
-fn pyiceberg_works_on_a_branch_of_a_bucket_with_our_keys() {
+fn pyiceberg_works_on_a_branch_of_a_bucket_with_a_token_and_our_keys() {
     let site = Site::new()
         .stream(skab::STREAM)
         .on_ceph(&Ceph::shared(), "rest-pyiceberg")
-        .section("[iceberg]\ncredentials = \"own\"");
-    pyiceberg_and_sql_agree(&site);
+        .section("[iceberg]\ncredentials = \"own\"\n[auth]\ntoken = \"swordfish\"");
+    pyiceberg_and_sql_agree(&site, &["swordfish"]);
 }
 
 /// The rows of `lab.ducks` by SQL, after DuckDB has written and printed them.

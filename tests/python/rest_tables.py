@@ -1,6 +1,6 @@
 """Works on a branch with PyIceberg over REST; Flight SQL must see the same at every step.
 
-usage: rest_tables.py HTTP-ADDRESS FLIGHT-ADDRESS BRANCH [OTHER-TABLE]
+usage: rest_tables.py HTTP-ADDRESS FLIGHT-ADDRESS BRANCH OTHER-TABLE [TOKEN]
 OTHER-TABLE is a table of the branch that Pumphouse has written.
 """
 
@@ -16,9 +16,10 @@ from pyiceberg.view.metadata import SQLViewRepresentation, ViewVersion
 import flight
 import rest
 
-http, address, branch, *others = sys.argv[1:]
-catalog = rest.catalog(http, branch)
-connection = flight.connect(address)
+http, address, branch, other, *token = sys.argv[1:]
+properties = {"token": token[0]} if token else {}
+catalog = rest.catalog(http, branch, **properties)
+connection = flight.connect(address, *token)
 
 
 def same(name, rows=None):
@@ -128,6 +129,5 @@ rest.check("view made by SQL", made.root.dialect, "datafusion")
 flight.rows_of(connection, f'delete from "{branch}".lab.things where id = 41')
 same("lab.things", 14)
 
-for other in others:
-    same(other)
+same(other)
 print("ok")

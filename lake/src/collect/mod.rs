@@ -12,13 +12,14 @@ mod sweep;
 
 use std::time::Duration;
 
-use catalog::Result;
-use catalog::collect::SquashPolicy;
+use catalog::collect::{Missing, PathSet, SquashPolicy};
+use catalog::{Content, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use kind::{Count, Kind, Tally};
 
 use crate::Lake;
+use mark::Marker;
 use survey::Survey;
 
 /// What to collect.
@@ -88,6 +89,17 @@ impl Lake {
     ) -> Result<CollectReport> {
         let survey = Survey::begin(self, *options, progress).await?;
         survey.run().await
+    }
+
+    /// All files of this store that reading the table, view or model `content` may need.
+    ///
+    /// # Errors
+    /// `Corrupt` when a metadata file among them is missing or holds something else.
+    pub async fn files_of(&self, content: Content) -> Result<PathSet> {
+        let marker = Marker::new(self.store().clone());
+        marker.mark(vec![content], Missing::Refuse).await?;
+        let files = marker.reached().clone();
+        Ok(files)
     }
 }
 

@@ -99,7 +99,7 @@ async fn update(
     Body(updates): Body<Updates>,
 ) -> Result<Json<Value>, Failure> {
     let name = within.namespace;
-    let before = api.snapshot(&within.prefix).await?;
+    let before = api.head(&within.prefix).await?;
     let before = properties(&before, &name)?;
     let answer = updates.answer(&before)?;
     let message = format!("change properties: namespace {name}");

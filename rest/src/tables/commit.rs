@@ -7,16 +7,21 @@ use async_trait::async_trait;
 use axum::extract::State;
 use axum::response::Response;
 use catalog::{Change, ChangeSet, Content, Key, Operation, Result, Snapshot};
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt};
 use iceberg::{TableRequirement, TableUpdate};
 use lake::Lake;
 use serde::Deserialize;
 
-use super::{fresh, load, requirement, update};
+use super::{fresh, load, requirement, snapshots, update};
 use crate::api::Api;
 use crate::error::{self, Failure};
 use crate::extract::{At, Body, OfKey};
 use crate::{names, namespaces};
+
+/// Tables of one commit whose metadata is written at once.
+const PARALLEL_WRITES: usize = 16;
+/// Tables that the message of a commit tells of.
+const MOST_TOLD: usize = 10;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Updates {
@@ -58,26 +63,43 @@ pub(super) struct CommitTables {
 impl Change for CommitTables {
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
         let commits = self.commits.iter();
-        let made = commits.map(|commit| commit.apply(&self.lake, head));
-        let made = try_join_all(made).await?;
+        let making = commits.map(|commit| commit.apply(&self.lake, head));
+        let made: Vec<_> = futures::stream::iter(making.collect::<Vec<_>>())
+            .buffered(PARALLEL_WRITES)
+            .try_collect()
+            .await?;
         Ok(ChangeSet {
             operations: made.into_iter().flatten().collect(),
             ..ChangeSet::default()
         })
     }
+
+    /// A table that is created looks at its namespace too.
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        let mut commits = self.commits.iter();
+        let keys = || self.commits.iter().map(|commit| commit.key.clone());
+        (!commits.any(TableCommit::creates)).then(|| keys().collect())
+    }
 }
 
 impl TableCommit {
+    /// Whether the table is to be there only afterwards.
+    fn creates(&self) -> bool {
+        let requirements = &self.updates.requirements;
+        requirements.contains(&TableRequirement::NotExist)
+    }
+
     /// The table after the updates; none when they change nothing.
     async fn apply(&self, lake: &Lake, head: &Snapshot) -> Result<Option<Operation>> {
         let Updates {
             requirements,
             updates,
         } = &self.updates;
-        let creates = requirements.contains(&TableRequirement::NotExist);
+        let creates = self.creates();
         if creates && !head.contains(&self.key)? {
             namespaces::check_exists(head, &self.key.namespace)?;
             let metadata = fresh::create(lake, &self.key, updates)?;
+            snapshots::check_added(lake, updates).await?;
             return self.put(lake, metadata, None).await.map(Some);
         }
         if creates {
@@ -90,7 +112,10 @@ impl TableCommit {
             requirement::check(requirement, &metadata)?;
         }
         match update::apply(lake, &metadata, &location, updates)? {
-            Some(updated) => self.put(lake, updated, Some(&location)).await.map(Some),
+            Some(updated) => {
+                snapshots::check_added(lake, updates).await?;
+                self.put(lake, updated, Some(&location)).await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -113,16 +138,12 @@ impl TableCommit {
 
     /// What it does, for the log.
     fn summary(&self) -> String {
-        let Updates {
-            requirements,
-            updates,
-        } = &self.updates;
         let key = &self.key;
-        if requirements.contains(&TableRequirement::NotExist) {
+        if self.creates() {
             return format!("create table {key}");
         }
         let mut done = BTreeSet::new();
-        for update in updates {
+        for update in &self.updates.updates {
             done.insert(match update {
                 TableUpdate::AddSnapshot { snapshot } => snapshot.summary().operation.as_str(),
                 TableUpdate::AddSchema { .. } => "change schema",
@@ -144,6 +165,10 @@ impl TableCommit {
 
 /// The message of a commit that makes all of `commits`.
 pub(super) fn message(commits: &[TableCommit]) -> String {
-    let summaries: Vec<_> = commits.iter().map(TableCommit::summary).collect();
-    summaries.join("; ")
+    let told = commits.iter().take(MOST_TOLD).map(TableCommit::summary);
+    let mut told: Vec<_> = told.collect();
+    if commits.len() > MOST_TOLD {
+        told.push(format!("... and {} more", commits.len() - MOST_TOLD));
+    }
+    told.join("; ")
 }

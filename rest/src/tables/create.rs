@@ -11,7 +11,7 @@ use lake::{Lake, TableMetadata};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{load, update};
+use super::{check, load, properties};
 use crate::api::Api;
 use crate::error::Failure;
 use crate::extract::{At, Body, InNamespace};
@@ -38,17 +38,15 @@ pub(crate) async fn post(
     At(within): At<InNamespace>,
     Body(creation): Body<Creation>,
 ) -> Result<Response, Failure> {
-    let head = api.snapshot(&within.prefix).await?;
-    namespaces::check_exists(&head, &within.namespace)?;
     let identifier = Identifier {
         namespace: vec![within.namespace],
         name: creation.name.clone(),
     };
     let key = identifier.new_key()?;
-    namespaces::check_free(&head, &key)?;
     let staged = creation.stage_create;
     let metadata = metadata(api.lake(), &key, creation)?;
     if staged {
+        check_place(&api.head(&within.prefix).await?, &key)?;
         prepare(api.lake(), &metadata).await?;
         return load::staged(&api, &metadata);
     }
@@ -60,6 +58,12 @@ pub(crate) async fn post(
     };
     let snapshot = api.commit(&within.prefix, message, change).await?;
     load::committed(&api, &snapshot, &key).await
+}
+
+/// Refuses a key that is taken, or that no namespace is there for.
+fn check_place(head: &Snapshot, key: &Key) -> Result<()> {
+    namespaces::check_exists(head, &key.namespace)?;
+    namespaces::check_free(head, key)
 }
 
 /// A client that writes into a local folder expects it to be there: DuckDB makes none for
@@ -74,12 +78,11 @@ async fn prepare(lake: &Lake, metadata: &TableMetadata) -> Result<()> {
 fn metadata(lake: &Lake, key: &Key, creation: Creation) -> Result<TableMetadata> {
     let uuid = Uuid::new_v4();
     let location = match creation.location {
-        Some(location) => update::folder(lake, &location)?,
+        Some(location) => check::folder(lake, &location)?,
         None => lake.new_location(key, uuid),
     };
-    let properties = update::new_properties(lake, creation.properties.unwrap_or_default())?;
-    update::check_types(&creation.schema)?;
-    TableMetadataBuilder::new(
+    let properties = properties::of_new(lake, creation.properties.unwrap_or_default())?;
+    let metadata = TableMetadataBuilder::new(
         creation.schema,
         creation.partition_spec.unwrap_or_default(),
         creation
@@ -91,7 +94,9 @@ fn metadata(lake: &Lake, key: &Key, creation: Creation) -> Result<TableMetadata>
     )
     .and_then(|builder| builder.assign_uuid(uuid).build())
     .map(|built| built.metadata)
-    .map_err(|e| Error::invalid(format!("Cannot create {key}: {}", e.message())))
+    .map_err(|e| Error::invalid(format!("Cannot create {key}: {}", e.message())))?;
+    check::table(lake, &metadata)?;
+    Ok(metadata)
 }
 
 /// Puts a new table under a key that is free.
@@ -104,8 +109,7 @@ struct Create {
 #[async_trait]
 impl Change for Create {
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
-        namespaces::check_exists(head, &self.key.namespace)?;
-        namespaces::check_free(head, &self.key)?;
+        check_place(head, &self.key)?;
         let metadata = self.metadata.clone();
         let content = Content::IcebergTable {
             uuid: metadata.uuid(),

@@ -10,7 +10,7 @@ use lake::{Lake, TableMetadata};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::update;
+use super::{check, properties, schema, update};
 
 /// The first id of a partition field, less one.
 const NO_PARTITION_FIELD: i32 = 999;
@@ -27,10 +27,11 @@ pub(super) fn create(lake: &Lake, key: &Key, updates: &[TableUpdate]) -> Result<
     let mut updates = updates.to_vec();
     // Adds the property that new tables have.
     updates.push(TableUpdate::SetProperties {
-        updates: update::new_properties(lake, parts.properties)?,
+        updates: properties::of_new(lake, parts.properties)?,
     });
-    let made = update::build(lake, &begun, builder, &updates)?;
-    Ok(made.unwrap_or(begun))
+    let made = update::build(lake, &begun, builder, &updates)?.unwrap_or(begun);
+    check::table(lake, &made)?;
+    Ok(made)
 }
 
 /// What a table cannot be without.
@@ -69,9 +70,11 @@ impl<'a> Parts<'a> {
             let message = format!("Cannot create {key}: the updates add no schema");
             return Err(Error::invalid(message));
         };
+        // Before it is encoded, which defaults of the wrong type do not survive.
+        schema::check(schema)?;
         let uuid = self.uuid.unwrap_or_else(Uuid::new_v4);
         let location = match self.location {
-            Some(location) => update::folder(lake, location)?,
+            Some(location) => check::folder(lake, location)?,
             None => lake.new_location(key, uuid),
         };
         let (spec, last_partition_id) = self.spec();

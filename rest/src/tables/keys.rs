@@ -1,5 +1,7 @@
 //! What concerns the names of tables alone: listing, renaming, dropping.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use axum::Json;
 use axum::extract::State;
@@ -59,6 +61,10 @@ impl Change for Drop {
             }],
             ..ChangeSet::default()
         })
+    }
+
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        Some(BTreeSet::from([self.0.clone()]))
     }
 }
 

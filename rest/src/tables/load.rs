@@ -42,11 +42,17 @@ pub(crate) async fn get(
     let tag = etag(&api, &location, snapshots);
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut known = known.filter_map(|value| value.to_str().ok());
-    if known.any(|tags| tags.split(',').any(|one| one.trim() == tag)) {
+    if known.any(|tags| tags.split(',').any(|one| matches(one, &tag))) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let metadata = api.lake().read_metadata(&location).await?;
     answer(&api, Some(&location), &metadata, snapshots)
+}
+
+/// Whether what a client knows is the answer tagged `tag`: proxies make tags weak.
+fn matches(known: &str, tag: &str) -> bool {
+    let known = known.trim();
+    known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
 }
 
 /// `HEAD .../tables/{table}`.
@@ -111,7 +117,7 @@ fn answer(
     let body = json!({
         "metadata-location": location,
         "metadata": json,
-        "config": api.storage(),
+        "config": api.credentials(),
     });
     let mut response = Json(body).into_response();
     if let Some(location) = location {
@@ -139,7 +145,7 @@ fn keep_referenced(metadata: &mut Value) {
 
 /// Changes whenever the answer does: a metadata file never changes, settings may.
 fn etag(api: &Api, location: &str, snapshots: Snapshots) -> String {
-    let text = format!("{location}\n{snapshots:?}\n{:?}", api.storage());
+    let text = format!("{location}\n{snapshots:?}\n{:?}", api.credentials());
     let digest = Sha256::digest(text);
     let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
     format!("\"{hex}\"")

@@ -1,12 +1,16 @@
 //! Tables: listing, loading, creating, committing, renaming, dropping, registering.
 
+mod check;
 mod commit;
 mod create;
 mod fresh;
 pub(crate) mod keys;
 mod load;
+mod properties;
 mod register;
 mod requirement;
+mod schema;
+mod snapshots;
 mod transaction;
 mod update;
 
@@ -14,7 +18,9 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::api::Api;
-pub(crate) use update::{check_time, folder};
+pub(crate) use check::folder;
+pub(crate) use schema::check_defaults;
+pub(crate) use snapshots::check_time;
 
 /// The routes of tables.
 pub(crate) fn routes() -> Router<Api> {

@@ -1,5 +1,7 @@
 //! `POST /v1/{prefix}/transactions/commit`: several tables, one catalog commit.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -9,6 +11,9 @@ use crate::api::Api;
 use crate::error::{self, Failure};
 use crate::extract::{At, Body, InRef};
 use crate::names::Identifier;
+
+/// Most tables of one transaction.
+const MOST_TABLES: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,10 +33,16 @@ pub(crate) async fn post(
     At(within): At<InRef>,
     Body(transaction): Body<Transaction>,
 ) -> Result<StatusCode, Failure> {
-    let mut commits: Vec<TableCommit> = Vec::new();
+    let count = transaction.table_changes.len();
+    if count > MOST_TABLES {
+        let message = format!("the transaction names {count} tables, more than {MOST_TABLES}");
+        return Err(Failure::bad_request(message));
+    }
+    let mut seen = BTreeSet::new();
+    let mut commits = Vec::new();
     for change in transaction.table_changes {
         let key = change.identifier.existing(error::no_such_table)?;
-        if commits.iter().any(|commit| commit.key == key) {
+        if !seen.insert(key.clone()) {
             let message = format!("the transaction names {key} twice");
             return Err(Failure::bad_request(message));
         }

@@ -40,8 +40,6 @@ pub(crate) async fn post(
         namespace: vec![within.namespace],
         name: creation.name.clone(),
     };
-    let head = api.snapshot(&within.prefix).await?;
-    namespaces::check_exists(&head, &identifier.namespace[0])?;
     let key = identifier.new_key()?;
     let metadata = metadata(api.lake(), &key, creation)?;
     let message = format!("create view {key}");
@@ -61,6 +59,7 @@ fn metadata(lake: &Lake, key: &Key, creation: Creation) -> Result<ViewMetadata> 
         None => lake.new_location(key, uuid),
     };
     replace::check(&creation.view_version)?;
+    tables::check_defaults(&creation.schema)?;
     ViewMetadataBuilder::new(
         location,
         creation.schema,

@@ -3,6 +3,8 @@
 mod create;
 mod replace;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -81,6 +83,10 @@ impl Change for Drop {
             ..ChangeSet::default()
         })
     }
+
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        Some(BTreeSet::from([self.0.clone()]))
+    }
 }
 
 async fn rename(
@@ -122,6 +128,18 @@ async fn answer(lake: &Lake, snapshot: &Snapshot, key: &Key) -> Result<Json<Valu
     ))
 }
 
+/// Refuses what would be written and could not be read again.
+fn check_form(metadata: &ViewMetadata) -> Result<()> {
+    let json = serde_json::to_vec(metadata)
+        .map_err(|e| Error::internal("could not encode view metadata").with_source(e))?;
+    match serde_json::from_slice::<ViewMetadata>(&json) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::invalid(format!(
+            "the view's metadata would be unreadable: {e}"
+        ))),
+    }
+}
+
 /// Writes `metadata` and makes it what `key` points to.
 async fn put(
     lake: &Lake,
@@ -129,6 +147,7 @@ async fn put(
     metadata: ViewMetadata,
     previous: Option<&str>,
 ) -> Result<ChangeSet> {
+    check_form(&metadata)?;
     let content = Content::View {
         uuid: metadata.uuid(),
         metadata_location: lake.write_view(&metadata, previous).await?,

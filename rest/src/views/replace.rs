@@ -1,5 +1,7 @@
 //! Committing updates to a view.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use axum::Json;
 use axum::extract::State;
@@ -70,6 +72,10 @@ impl Change for Replace {
             None => Ok(ChangeSet::default()),
         }
     }
+
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        Some(BTreeSet::from([self.key.clone()]))
+    }
 }
 
 /// The metadata after `updates`; none when they change nothing.
@@ -100,7 +106,10 @@ fn step(
         ViewUpdate::UpgradeFormatVersion { format_version } => {
             builder.upgrade_format_version(format_version)
         }
-        ViewUpdate::AddSchema { schema, .. } => Ok(builder.add_schema(schema)),
+        ViewUpdate::AddSchema { schema, .. } => {
+            tables::check_defaults(&schema)?;
+            Ok(builder.add_schema(schema))
+        }
         ViewUpdate::SetLocation { location } => {
             Ok(builder.set_location(tables::folder(lake, &location)?))
         }

@@ -1,8 +1,13 @@
 //! Committing to tables: requirements, updates, several tables at once.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use catalog::{Catalog, CatalogOptions, CommitMeta, Content, Key, Operation, Store};
+use rest::RestConfig;
 use serde_json::{Value, json};
 
-use crate::support::{Served, main_at, schema, snapshot};
+use crate::support::{Served, main_at, schema};
 
 const DAILY: &str = "main/namespaces/pumps/tables/daily";
 
@@ -19,7 +24,7 @@ fn updates(updates: &[Value]) -> Value {
 async fn every_requirement_is_checked() {
     let served = Served::with_table().await;
     let location = location(&served).await;
-    let first = updates(&[snapshot(1, 1, &location), main_at(1)]);
+    let first = updates(&[served.snapshot(1, 1, &location).await, main_at(1)]);
     let table = served.post(DAILY, first).await.ok().body["metadata"].clone();
     let cases = [
         json!({"type": "assert-table-uuid", "uuid": table["table-uuid"]}),
@@ -106,18 +111,18 @@ async fn schema_partitions_order_and_properties_change() {
 async fn snapshots_come_one_after_the_other() {
     let served = Served::with_table().await;
     let location = location(&served).await;
-    let first = updates(&[snapshot(1, 1, &location), main_at(1)]);
+    let first = updates(&[served.snapshot(1, 1, &location).await, main_at(1)]);
     served.post(DAILY, first).await.ok();
-    let stale = updates(&[snapshot(2, 1, &location), main_at(2)]);
+    let stale = updates(&[served.snapshot(2, 1, &location).await, main_at(2)]);
     let refused = served.post(DAILY, stale).await;
     let message = refused.refused(409, "CommitFailedException");
     assert!(message.contains("sequence number 1"), "{message}");
-    let ahead = updates(&[snapshot(2, 3, &location), main_at(2)]);
+    let ahead = updates(&[served.snapshot(2, 3, &location).await, main_at(2)]);
     let refused = served.post(DAILY, ahead).await;
     refused.refused(400, "BadRequestException");
 
     let two = updates(&[
-        snapshot(2, 2, &location),
+        served.snapshot(2, 2, &location).await,
         main_at(2),
         json!({"action": "set-snapshot-ref", "ref-name": "kept", "type": "tag", "snapshot-id": 1}),
         json!({"action": "set-statistics", "snapshot-id": 2, "statistics": {
@@ -187,4 +192,69 @@ async fn a_transaction_is_one_commit_or_none() {
     let after = served.lake.catalog().head("main").await.unwrap();
     assert_eq!(after.commit().parent, Some(before));
     assert_eq!(after.commit().operations.len(), 2);
+}
+
+#[tokio::test]
+async fn a_large_transaction_is_told_briefly_and_a_huge_one_refused() {
+    let served = Served::with_table().await;
+    let names: Vec<_> = (0..12).map(|n| format!("t{n:02}")).collect();
+    for name in &names {
+        served.create(name).await.ok();
+    }
+    let change = |name: &String| {
+        json!({
+            "identifier": {"namespace": ["pumps"], "name": name},
+            "requirements": [],
+            "updates": [{"action": "set-properties", "updates": {"set": "yes"}}],
+        })
+    };
+    let changes: Vec<_> = names.iter().map(change).collect();
+    let answer = served.post(
+        "main/transactions/commit",
+        json!({"table-changes": changes}),
+    );
+    assert_eq!(answer.await.status, 204);
+    let log = served.lake.catalog().log("main", 1).await.unwrap();
+    assert!(
+        log[0].message.ends_with("pumps.t09; ... and 2 more"),
+        "{}",
+        log[0].message
+    );
+
+    let many: Vec<_> = (0..1001).map(|n| change(&format!("x{n}"))).collect();
+    let refused = served
+        .post("main/transactions/commit", json!({"table-changes": many}))
+        .await;
+    let message = refused.refused(400, "BadRequestException");
+    assert!(message.contains("1001"), "{message}");
+}
+
+#[tokio::test]
+async fn writers_look_at_the_newest_state() {
+    let store = Store::memory();
+    let other = Catalog::open(store.clone()).await.unwrap();
+    let options = CatalogOptions {
+        refresh: Duration::from_secs(3600),
+    };
+    let catalog = Catalog::open_with(store, options).await.unwrap();
+    let served = Served::of(catalog, RestConfig::default()).await;
+    served.get("main/namespaces").await.ok();
+    let key = Key::of_namespace("pumps").unwrap();
+    let content = Content::Namespace {
+        properties: BTreeMap::new(),
+    };
+    let base = other.head("main").await.unwrap();
+    let put = vec![Operation::Put { key, content }];
+    let meta = CommitMeta::new("other", "make pumps");
+    other
+        .commit_operations("main", meta, base.id(), put)
+        .await
+        .unwrap();
+
+    let tables = "main/namespaces/pumps/tables";
+    let staged = json!({"name": "daily", "schema": schema(), "stage-create": true});
+    served.post(tables, staged.clone()).await.ok();
+    served.create("daily").await.ok();
+    let taken = served.post(tables, staged).await;
+    taken.refused(409, "AlreadyExistsException");
 }

@@ -248,3 +248,18 @@ async fn tables_that_cannot_be_made_are_refused() {
     let head = served.lake.catalog().head("main").await.unwrap();
     assert!(head.contains(&key).unwrap());
 }
+
+#[tokio::test]
+async fn a_body_must_be_said_to_be_json() {
+    let served = Served::start().await;
+    let body = json!({"namespace": ["pumps"]}).to_string();
+    for kind in ["", "content-type: text/plain\r\n"] {
+        let asked = served.ask("POST", "main/namespaces", kind, Some(body.clone()));
+        let refused = asked.await;
+        let message = refused.refused(415, "BadRequestException");
+        assert!(message.contains("application/json"), "{message}");
+    }
+    let kind = "content-type: Application/JSON; charset=utf-8\r\n";
+    let asked = served.ask("POST", "main/namespaces", kind, Some(body));
+    asked.await.ok();
+}

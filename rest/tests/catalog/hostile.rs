@@ -7,11 +7,13 @@ use crate::support::{Served, main_at, schema, snapshot};
 
 const TABLE: &str = "main/namespaces/pumps/tables/daily";
 
+const LOCATION: &str = "memory://lake/pumps/daily";
+
 /// Requests that are right, to be spoilt.
 fn seeds() -> Vec<(&'static str, Value)> {
-    let location = "memory://lake/pumps/daily";
+    let location = LOCATION;
     let wide = json!({"type": "struct", "schema-id": 0, "fields": [
-        {"id": 1, "name": "id", "required": false, "type": "long"},
+        {"id": 1, "name": "id", "required": false, "type": "long", "initial-default": null},
         {"id": 2, "name": "list", "required": false, "type":
             {"type": "list", "element-id": 3, "element": "string", "element-required": false}},
     ]});
@@ -110,6 +112,8 @@ fn nasty() -> impl Strategy<Value = Value> {
         Just(json!("main")),
         Just(json!("bucket[0]")),
         Just(json!("truncate[0]")),
+        Just(json!("date")),
+        Just(json!("unknown")),
         Just(json!("decimal(99,98)")),
         Just(json!("\u{0}/..//é")),
         Just(json!([])),
@@ -175,6 +179,9 @@ proptest! {
         runtime.block_on(async {
             let served = Served::with_table().await;
             let seeds = seeds();
+            for id in [1, 2] {
+                served.snapshot(id, id, LOCATION).await;
+            }
             let (_, view) = seeds[4].clone();
             let mut known = view;
             known["name"] = json!("known");

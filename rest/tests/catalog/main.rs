@@ -1,6 +1,7 @@
 //! The catalog over HTTP, as the specification words it: statuses, bodies, names of errors.
 #![allow(clippy::unwrap_used)]
 
+mod brought;
 mod commits;
 mod errors;
 mod hostile;

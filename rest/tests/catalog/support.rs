@@ -4,13 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use bytes::Bytes;
 use catalog::{Catalog, Store};
+use iceberg::io::FileIO;
+use iceberg::spec::{ManifestContentType, ManifestFile, ManifestListWriter};
 use lake::Lake;
+use object_store::ObjectStoreExt;
 use rest::RestConfig;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+
+/// The header of a body.
+pub(crate) const JSON: &str = "content-type: application/json\r\n";
 
 /// A served catalog in memory.
 pub(crate) struct Served {
@@ -49,7 +56,12 @@ impl Served {
     }
 
     pub(crate) async fn with(config: RestConfig) -> Self {
-        let lake = Lake::new(Catalog::open(Store::memory()).await.unwrap());
+        let catalog = Catalog::open(Store::memory()).await.unwrap();
+        Self::of(catalog, config).await
+    }
+
+    pub(crate) async fn of(catalog: Catalog, config: RestConfig) -> Self {
+        let lake = Lake::new(catalog);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = rest::router(lake.clone(), config);
@@ -93,12 +105,47 @@ impl Served {
         self.post("main/namespaces/pumps/tables", body).await
     }
 
+    /// An `add-snapshot` update for a table at `location`, whose manifest list is written.
+    pub(crate) async fn snapshot(&self, id: i64, sequence: i64, location: &str) -> Value {
+        self.snapshot_of(id, sequence, location, &[]).await
+    }
+
+    /// The same with manifests at these places.
+    pub(crate) async fn snapshot_of(
+        &self,
+        id: i64,
+        sequence: i64,
+        location: &str,
+        manifests: &[&str],
+    ) -> Value {
+        let list = manifest_list(id, sequence, manifests).await;
+        let store = self.lake.store();
+        let path = store.path(&list_of(id, location)).unwrap();
+        let put = store.object_store().put(&path, list.into()).await;
+        put.unwrap();
+        snapshot(id, sequence, location)
+    }
+
+    /// Writes a metadata file and registers it as `pumps.<name>`.
+    pub(crate) async fn register(&self, name: &str, metadata: &Value) -> Answer {
+        let location = format!(
+            "{}/metadata/{name}.json",
+            metadata["location"].as_str().unwrap()
+        );
+        let store = self.lake.store();
+        let path = store.path(&location).unwrap();
+        let json = serde_json::to_vec(metadata).unwrap();
+        store.object_store().put(&path, json.into()).await.unwrap();
+        let body = json!({"name": name, "metadata-location": location});
+        self.post("main/namespaces/pumps/register", body).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "", None).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.ask("POST", path, "", Some(body.to_string())).await
+        self.ask("POST", path, JSON, Some(body.to_string())).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
@@ -180,17 +227,49 @@ fn now() -> i64 {
     i64::try_from(now).unwrap() - 10_000
 }
 
-/// An `add-snapshot` update for a table at `location`; its files need not be there, for
-/// the catalog does not look into them.
+/// An `add-snapshot` update for a table at `location`, whose manifest list is not there.
 pub(crate) fn snapshot(id: i64, sequence: i64, location: &str) -> Value {
     json!({"action": "add-snapshot", "snapshot": {
         "snapshot-id": id,
         "sequence-number": sequence,
         "timestamp-ms": now() + 1000 * sequence.clamp(0, 9),
-        "manifest-list": format!("{location}/metadata/snap-{id}.avro"),
+        "manifest-list": list_of(id, location),
         "summary": {"operation": "append"},
         "schema-id": 0,
     }})
+}
+
+fn list_of(id: i64, location: &str) -> String {
+    format!("{location}/metadata/snap-{id}.avro")
+}
+
+/// The manifest list of snapshot `id` with manifests at these places.
+async fn manifest_list(id: i64, sequence: i64, manifests: &[&str]) -> Bytes {
+    let io = FileIO::new_with_memory();
+    let output = io.new_output("memory://list").unwrap();
+    let writer = output.writer().await.unwrap();
+    let mut list = ManifestListWriter::v2(writer, id, None, sequence);
+    let manifests = manifests.iter().map(|path| ManifestFile {
+        manifest_path: (*path).to_owned(),
+        manifest_length: 1,
+        partition_spec_id: 0,
+        content: ManifestContentType::Data,
+        sequence_number: sequence,
+        min_sequence_number: sequence,
+        added_snapshot_id: id,
+        added_files_count: Some(0),
+        existing_files_count: Some(0),
+        deleted_files_count: Some(0),
+        added_rows_count: Some(0),
+        existing_rows_count: Some(0),
+        deleted_rows_count: Some(0),
+        partitions: None,
+        key_metadata: None,
+        first_row_id: None,
+    });
+    list.add_manifests(manifests).unwrap();
+    list.close().await.unwrap();
+    output.to_input_file().read().await.unwrap()
 }
 
 /// A `set-snapshot-ref` update of the table's branch `main`.

@@ -1,5 +1,8 @@
 //! The life of a view.
 
+use catalog::Catalog;
+use object_store::ObjectStoreExt;
+use rest::RestConfig;
 use serde_json::{Value, json};
 
 use crate::support::{Served, schema};
@@ -105,4 +108,19 @@ async fn views_that_cannot_be_are_refused() {
         let message = refused.refused(400, "BadRequestException");
         assert!(message.contains(says), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_lost_metadata_file_is_the_servers_fault() {
+    let served = Served::with_table().await;
+    let made = served.post(VIEWS, creation("few")).await.ok().body;
+    let store = served.lake.store();
+    let path = store
+        .path(made["metadata-location"].as_str().unwrap())
+        .unwrap();
+    store.object_store().delete(&path).await.unwrap();
+    let fresh = Catalog::open(store.clone()).await.unwrap();
+    let served = Served::of(fresh, RestConfig::default()).await;
+    let lost = served.get(&format!("{VIEWS}/few")).await;
+    lost.refused(500, "InternalServerError");
 }
