@@ -216,7 +216,8 @@ fn view_schema(arrow: &ArrowSchema) -> Result<Schema> {
 fn preferred(version: &ViewVersion) -> Option<&SqlViewRepresentation> {
     let all = || version.representations().iter();
     let all = || all().map(|ViewRepresentation::Sql(sql)| sql);
-    all().find(|sql| sql.dialect == DIALECT).or(all().next())
+    let ours = |sql: &&SqlViewRepresentation| sql.dialect.eq_ignore_ascii_case(DIALECT);
+    all().find(ours).or(all().next())
 }
 
 fn taken(key: &Key, other: &Content) -> Error {

@@ -12,7 +12,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use lake::View;
+use lake::{DIALECT, View};
 
 use crate::error::stream_error;
 use crate::names::FullName;
@@ -32,7 +32,7 @@ const LARGEST: usize = 5_000;
 ///
 /// # Errors
 /// `InvalidInput` for views that read themselves, nest too deep, or no longer fit the
-/// tables they read.
+/// tables they read, `Unsupported` for those whose SQL is for other engines.
 pub(crate) async fn load(
     pinning: &mut Pinning<'_>,
     name: &FullName,
@@ -40,6 +40,7 @@ pub(crate) async fn load(
     path: &[FullName],
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let path = longer(path, name)?;
+    check_dialect(name, view)?;
     let scope = Scope {
         default_ref: name.reference.clone(),
         default_namespace: view.default_namespace.clone(),
@@ -69,6 +70,21 @@ pub(crate) async fn load(
         )));
     }
     Ok(Some(Arc::new(ViewTable::new(plan, Some(view.sql.clone())))))
+}
+
+/// Refuses SQL of another engine: that it can be parsed here does not make it mean the same.
+fn check_dialect(name: &FullName, view: &View) -> Result<()> {
+    if view.dialect.eq_ignore_ascii_case(DIALECT) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "view {} has SQL of the dialect {:?} and none of {DIALECT:?}",
+        short(name),
+        view.dialect
+    ))
+    .with_hint(
+        "write its query for this engine with CREATE OR REPLACE VIEW, under this or another name",
+    ))
 }
 
 fn longer(path: &[FullName], name: &FullName) -> Result<Vec<FullName>> {

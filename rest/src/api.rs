@@ -47,7 +47,7 @@ impl Api {
     }
 
     /// The keys that clients are given. A table's settings go before the client's own, so
-    /// there is nothing else in them.
+    /// without keys there is nothing in them.
     pub(crate) fn credentials(&self) -> &BTreeMap<String, String> {
         &self.0.config.credentials
     }

@@ -42,7 +42,8 @@ pub struct RestConfig {
     /// How clients reach the files unless they know better, in Iceberg's names:
     /// `s3.endpoint` and the like.
     pub defaults: BTreeMap<String, String>,
-    /// The keys that clients are given with each table, in Iceberg's names; never logged.
+    /// The keys that clients are given with each table, and what goes with them, in
+    /// Iceberg's names. They go before a client's own settings; never logged.
     pub credentials: BTreeMap<String, String>,
 }
 

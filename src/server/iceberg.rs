@@ -46,12 +46,13 @@ fn defaults(settings: &Settings) -> BTreeMap<String, String> {
     defaults
 }
 
-/// The keys that clients are given, in Iceberg's names.
+/// The keys that clients are given, in Iceberg's names, with where they are good for:
+/// `DuckDB` takes the two together or not at all.
 fn credentials(settings: &Settings) -> BTreeMap<String, String> {
-    let mut keys = BTreeMap::new();
     if !settings.gives_keys() {
-        return keys;
+        return BTreeMap::new();
     }
+    let mut keys = defaults(settings);
     let s3 = &settings.lake.s3;
     if let Some(key) = &s3.access_key {
         keys.insert("s3.access-key-id".to_owned(), key.clone());
@@ -84,9 +85,8 @@ mod tests {
         let keys = credentials(&settings);
         assert_eq!(keys["s3.secret-access-key"], "swordfish");
         assert_eq!(
-            keys.len(),
-            2,
-            "a table's settings override the client's own"
+            keys["s3.endpoint"], given["s3.endpoint"],
+            "they go together"
         );
     }
 }

@@ -1,11 +1,13 @@
-//! Files of writers with other habits than ours: statistics that leave NaN out, no NaN counts.
-use std::collections::HashMap;
+//! What others write with other habits than ours: statistics that leave NaN out, no NaN
+//! counts, files of other formats, SQL of other dialects.
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use catalog::{Content, ErrorKind, Operation};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, Struct};
-use lake::{Append, Lake, Table, TableSpec};
+use lake::{Append, Lake, Table, TableSpec, ViewSpec};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
@@ -30,7 +32,7 @@ async fn table(lake: &Lake) -> Table {
 }
 
 /// Rows 1.0, 2.0 and NaN as parquet's writer leaves them by default: bounds 1.0 and 2.0.
-async fn put_file(lake: &Lake, table: &Table) -> DataFile {
+async fn put_file(lake: &Lake, table: &Table, format: DataFileFormat) -> DataFile {
     let values: Float64Array = vec![1.0, 2.0, f64::NAN].into();
     let ids: Int64Array = vec![1, 2, 3].into();
     let rows = RecordBatch::try_new(table.arrow_schema(), vec![Arc::new(ids), Arc::new(values)]);
@@ -48,7 +50,7 @@ async fn put_file(lake: &Lake, table: &Table) -> DataFile {
     DataFileBuilder::default()
         .content(DataContentType::Data)
         .file_path(lake.store().location(&path))
-        .file_format(DataFileFormat::Parquet)
+        .file_format(format)
         .partition(Struct::empty())
         .record_count(3)
         .file_size_in_bytes(size)
@@ -66,16 +68,83 @@ async fn put_file(lake: &Lake, table: &Table) -> DataFile {
         .unwrap()
 }
 
+async fn append(lake: &Lake, table: &Table, format: DataFileFormat) {
+    let file = put_file(lake, table, format).await;
+    let change = Arc::new(lake.append(vec![Append::to(table, vec![file])]));
+    let committed = lake.catalog().commit("main", meta("foreign"), change);
+    committed.await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_other_formats_are_refused_by_name() {
+    for (format, name) in [(DataFileFormat::Orc, "orc"), (DataFileFormat::Avro, "avro")] {
+        let lake = empty_lake().await;
+        let table = table(&lake).await;
+        append(&lake, &table, format).await;
+        let engine = Engine::new(lake, None, config());
+        let error = engine.collect("select id from t.foreign", None).await;
+        let error = error.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        for part in ["t.foreign", "t/foreign.parquet", name] {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_view_in_another_dialect_is_not_run_as_ours() {
+    let lake = empty_lake().await;
+    let name = key("t.theirs");
+    let head = lake.catalog().head("main").await.unwrap();
+    let spec = ViewSpec {
+        sql: "select 7 / 2 as x".into(),
+        schema: Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)])),
+        default_namespace: "t".into(),
+        replace: false,
+        properties: BTreeMap::new(),
+    };
+    let ours = lake.stage_view(&head, &name, spec).await.unwrap();
+    let working = head.with(std::slice::from_ref(&ours)).unwrap();
+    let view = lake.view(&working, &name).await.unwrap();
+    let engine = Engine::new(lake.clone(), None, config());
+    for (dialect, runs) in [("spark", false), ("DataFusion", true)] {
+        let mut json = serde_json::to_value(view.metadata()).unwrap();
+        json["versions"][0]["representations"][0]["dialect"] = dialect.into();
+        let metadata = serde_json::from_value(json).unwrap();
+        let content = Content::View {
+            uuid: view.uuid,
+            metadata_location: lake.write_view(&metadata, None).await.unwrap(),
+        };
+        let put = vec![Operation::Put {
+            key: name.clone(),
+            content,
+        }];
+        let base = lake.catalog().head("main").await.unwrap().id();
+        let committed = lake
+            .catalog()
+            .commit_operations("main", meta(dialect), base, put);
+        committed.await.unwrap();
+        let answer = engine
+            .collect("select x from t.theirs", None)
+            .await
+            .map(drop);
+        match answer {
+            Ok(()) => assert!(runs, "{dialect}"),
+            Err(error) => {
+                assert!(!runs, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(error.message().contains("\"spark\""), "{error}");
+                assert!(error.hint().unwrap().contains("CREATE OR REPLACE VIEW"));
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn nan_that_no_statistics_show_is_found() {
     let lake = empty_lake().await;
     let table = table(&lake).await;
-    let append = Append::to(&table, vec![put_file(&lake, &table).await]);
-    let change = Arc::new(lake.append(vec![append]));
-    lake.catalog()
-        .commit("main", meta("foreign"), change)
-        .await
-        .unwrap();
+    append(&lake, &table, DataFileFormat::Parquet).await;
     for target_partitions in [1, 2] {
         let config = query::EngineConfig {
             target_partitions,
