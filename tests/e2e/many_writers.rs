@@ -26,7 +26,10 @@ fn eight_processes_on_a_folder_lose_nothing() {
 #[test]
 fn eight_processes_on_ceph_lose_nothing() {
     let ceph = Ceph::shared();
-    many_writers(&Site::new().on_ceph(&ceph, "many-writers"), commits_each(40));
+    many_writers(
+        &Site::new().on_ceph(&ceph, "many-writers"),
+        commits_each(40),
+    );
 }
 
 fn commits_each(usual: usize) -> usize {
@@ -39,7 +42,11 @@ fn commits_each(usual: usize) -> usize {
 fn many_writers(site: &Site, commits: usize) {
     let mut tables = "create table bench.shared (writer int, n int, k int);".to_owned();
     for writer in 0..WRITERS {
-        write!(tables, "create table bench.w{writer} (writer int, n int, k int);").unwrap();
+        write!(
+            tables,
+            "create table bench.w{writer} (writer int, n int, k int);"
+        )
+        .unwrap();
     }
     site.pumphouse(&["sql", "--local", &tables]).ok();
 
@@ -110,7 +117,9 @@ fn follow(mut child: Child, kill_after: Option<usize>) -> Vec<String> {
 
 /// In one statement, so at one commit: every commit's rows are there whole or not at all.
 fn assert_whole(site: &Site) {
-    let own: Vec<_> = (0..WRITERS).map(|w| format!("select * from bench.w{w}")).collect();
+    let own: Vec<_> = (0..WRITERS)
+        .map(|w| format!("select * from bench.w{w}"))
+        .collect();
     let own = own.join(" union all ");
     let sql = format!(
         "with own as ({own}), shared as (select * from bench.shared),
@@ -122,7 +131,9 @@ fn assert_whole(site: &Site) {
                  intersect select writer, n, k from own)) as in_both
          from units"
     );
-    let answer = site.pumphouse(&["sql", "--local", "--format", "json", &sql]).json();
+    let answer = site
+        .pumphouse(&["sql", "--local", "--format", "json", &sql])
+        .json();
     let number = |name: &str| answer[0][name].as_u64().unwrap();
     assert_eq!(number("torn"), 0);
     assert_eq!(number("in_both"), number("in_shared") * ROWS as u64);
@@ -132,19 +143,27 @@ fn assert_whole(site: &Site) {
 /// Every acknowledged commit is in the history and its rows are there; of what was not
 /// acknowledged, at most the one commit that was under way.
 fn assert_held(site: &Site, acknowledged: &[Vec<String>]) {
-    let log = site.pumphouse(&["log", "main", "--json", "-n", "1000000"]).json();
+    let log = site
+        .pumphouse(&["log", "main", "--json", "-n", "1000000"])
+        .json();
     let log: BTreeSet<String> = log.as_array().unwrap().iter().map(short).collect();
     let mut held: BTreeMap<usize, usize> = BTreeMap::new();
     for (writer, commits) in acknowledged.iter().enumerate() {
         let lost: Vec<_> = commits.iter().filter(|c| !log.contains(*c)).collect();
         assert!(lost.is_empty(), "writer {writer} lost commits {lost:?}");
         let sql = format!("select count(distinct n) as n, max(n) as last from bench.w{writer}");
-        let answer = site.pumphouse(&["sql", "--local", "--format", "json", &sql]).json();
+        let answer = site
+            .pumphouse(&["sql", "--local", "--format", "json", &sql])
+            .json();
         let n = usize::try_from(answer[0]["n"].as_u64().unwrap()).unwrap();
         let last = usize::try_from(answer[0]["last"].as_u64().unwrap()).unwrap();
         assert_eq!(last + 1, n, "writer {writer} has a gap");
         let made = commits.len()..=commits.len() + 1;
-        assert!(made.contains(&n), "writer {writer}: {n}, acknowledged {}", commits.len());
+        assert!(
+            made.contains(&n),
+            "writer {writer}: {n}, acknowledged {}",
+            commits.len()
+        );
         held.insert(writer, n);
     }
     let all: usize = held.values().sum();
@@ -152,5 +171,5 @@ fn assert_held(site: &Site, acknowledged: &[Vec<String>]) {
 }
 
 fn short(commit: &Value) -> String {
-    commit["commit"].as_str().unwrap()[..12].to_owned()
+    commit["id"].as_str().unwrap()[..12].to_owned()
 }
