@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
+use crate::base;
 use crate::commits::{self, Commits};
 use crate::committer::{self, Change, Line};
 use crate::merge::{self, ContentMerge, MergeOptions, MergeReport};
@@ -116,6 +117,7 @@ impl Inner {
             ))
             .with_hint("use that version, or another folder or bucket"));
         }
+        base::record(&self.store).await?;
         let root = commits::root()?;
         self.commits.write(&root).await?;
         let create = Move {

@@ -21,6 +21,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod base;
 mod cache;
 mod catalog;
 pub mod collect;

@@ -36,12 +36,12 @@ pub use condemned::{Condemned, List, ListKind, ListWriter, Run};
 pub use logs::{LoggedEntry, RefLogs};
 pub use paths::PathSet;
 pub use squash::{SquashPolicy, SquashedRange};
-pub use walk::{Missing, Walk};
+pub use walk::{Missing, Settled, Walk};
 
 use crate::catalog::Inner;
 use crate::commits::{checkpoint_path, commit_path};
 use crate::model::{Commit, CommitId};
-use crate::{Catalog, Result};
+use crate::{Catalog, Result, base};
 
 pub(crate) use condemned::refuse_condemned;
 use squash::Squashed;
@@ -65,6 +65,12 @@ impl Catalog {
 }
 
 impl Collector {
+    /// Refuses a lakehouse that is open under another URL than it was created under: what its
+    /// tables name would seem to be reached by nothing.
+    pub async fn check_base(&self) -> Result<()> {
+        base::check(&self.inner.store).await
+    }
+
     /// Begins a mark: its run, and the time by the store's clock.
     pub async fn begin(&self) -> Result<(Run, DateTime<Utc>)> {
         let now = Utc::now().format("%Y%m%dT%H%M%SZ");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -180,7 +180,9 @@ pub(super) async fn record(
     let bytes = serde_json::to_vec(&stored)
         .map_err(|e| Error::internal("cannot write ranges as JSON").with_source(e))?;
     let path = Path::from(format!("{FOLDER}/{}.json", Uuid::new_v4().simple()));
-    store.put(&path, bytes.into()).await?;
+    // Created, so that a local folder has it on disk before what it replaces is gone.
+    let create = PutMode::Create.into();
+    store.put_opts(&path, bytes.into(), create).await?;
     for path in old {
         match store.delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

@@ -50,6 +50,25 @@ struct Node {
     ingest: Option<(DateTime<Utc>, Vec<Operation>)>,
     /// The keys it changed.
     keys: Vec<Key>,
+    missing: Missing,
+}
+
+/// What [`Walk::settle`] found to be needed of what was held back.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// By commits that were visited with [`Missing::Refuse`].
+    pub required: Vec<Content>,
+    /// By commits that were visited with [`Missing::Skip`].
+    pub optional: Vec<Content>,
+}
+
+impl Settled {
+    fn of(&mut self, missing: Missing) -> &mut Vec<Content> {
+        match missing {
+            Missing::Refuse => &mut self.required,
+            Missing::Skip => &mut self.optional,
+        }
+    }
 }
 
 impl Walk {
@@ -136,7 +155,7 @@ impl Walk {
                 Ok(commit) => {
                     reach(reached, &commit)?;
                     waiting.extend(ancestors(&commit));
-                    contents.extend(self.visit(&commit));
+                    contents.extend(self.visit(&commit, missing));
                 }
                 Err(e) if e.kind() == ErrorKind::NotFound && missing == Missing::Skip => {
                     tracing::debug!(commit = %id, "what no ref holds lacks a commit");
@@ -152,7 +171,7 @@ impl Walk {
     }
 
     /// What the commit points to, unless it has to be held back.
-    fn visit(&mut self, commit: &Commit) -> Vec<Content> {
+    fn visit(&mut self, commit: &Commit, missing: Missing) -> Vec<Content> {
         if !self.squashes() {
             return commit.operations.iter().filter_map(content).collect();
         }
@@ -167,6 +186,7 @@ impl Walk {
                 .iter()
                 .map(|op| op.key().clone())
                 .collect(),
+            missing,
         };
         self.nodes.insert(commit.id, node);
         match held {
@@ -176,16 +196,18 @@ impl Walk {
     }
 
     /// Decides what is squashed, and returns what was held back and is still needed. To be called
-    /// once all roots that refs hold are added; commits visited later are not squashed.
-    pub async fn settle(&mut self) -> Result<Vec<Content>> {
+    /// once all roots that refs hold are added, and all commits whose tables are to stay whole;
+    /// commits visited later are not squashed.
+    pub async fn settle(&mut self) -> Result<Settled> {
         let nodes = std::mem::take(&mut self.nodes);
         let recorded = self.recorded_commits(&nodes).await?;
         let children = children(&nodes);
         let mut order: Vec<_> = nodes.iter().filter(|(_, n)| n.ingest.is_some()).collect();
         order.sort_by_key(|(_, node)| std::cmp::Reverse(node.depth));
         let mut hidden: HashMap<CommitId, Run> = HashMap::new();
-        let mut contents = Vec::new();
+        let mut settled = Settled::default();
         for (id, node) in order {
+            let contents = settled.of(node.missing);
             let Some((time, operations)) = &node.ingest else {
                 continue;
             };
@@ -216,7 +238,7 @@ impl Walk {
         }
         self.ranges = hidden.into_values().map(|run| run.range).collect();
         self.settled = true;
-        Ok(contents)
+        Ok(settled)
     }
 
     /// Whether the policy squashes a commit of `time` that has this one child.
@@ -237,7 +259,12 @@ impl Walk {
             }
             let commits = &self.inner.commits;
             let kept = commits.get(range.kept).await?;
-            let mut next = Some(history::at_depth(commits, &kept, range.to).await?.id);
+            let mut next = match history::at_depth(commits, &kept, range.to).await {
+                Ok(last) => Some(last.id),
+                // Of a commit that no ref holds the history may be incomplete.
+                Err(e) if e.kind() == ErrorKind::NotFound => None,
+                Err(e) => return Err(e),
+            };
             while let Some((id, node)) = next.and_then(|id| nodes.get(&id).map(|node| (id, node))) {
                 if node.depth < range.from {
                     break;

@@ -3,10 +3,11 @@
 //! Only what Pumphouse itself or an Iceberg writer puts into a table's folder is ever a
 //! candidate: a bucket may hold other things too, and those are left alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use object_store::path::Path;
+use uuid::Uuid;
 
 /// What an object is to the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,16 +118,38 @@ impl Tally {
     }
 }
 
-/// The folders of tables and views, by what commits name.
+/// The folders of tables and views, by what commits name; others only where they are proven.
 #[derive(Debug, Default)]
-pub(super) struct Folders(HashSet<String>);
+pub(super) struct Folders {
+    noted: HashSet<String>,
+    /// Of those that only look like a table's: whether they are one's.
+    proven: HashMap<String, bool>,
+}
 
 impl Folders {
     /// Notes the folder of the metadata file at `path`.
     pub(super) fn note(&mut self, path: &Path) {
         if let Some((folder, _)) = path.as_ref().rsplit_once("/metadata/") {
-            self.0.insert(folder.to_owned());
+            self.noted.insert(folder.to_owned());
         }
+    }
+
+    /// The folder around `path` that looks like a table's, when no commit names it and nobody has
+    /// proven yet what it is.
+    pub(super) fn unproven<'a>(&self, path: &'a Path) -> Option<&'a str> {
+        let mut folders = folders(path.as_ref()).map(|(folder, _)| folder);
+        folders.find(|folder| {
+            is_table(folder) && !self.noted.contains(*folder) && !self.proven.contains_key(*folder)
+        })
+    }
+
+    /// Says whether the folder is a table's.
+    pub(super) fn prove(&mut self, folder: String, ours: bool) {
+        self.proven.insert(folder, ours);
+    }
+
+    fn has(&self, folder: &str) -> bool {
+        self.noted.contains(folder) || self.proven.get(folder) == Some(&true)
     }
 
     /// What the object at `path` is; none when it is not the collector's to judge.
@@ -143,15 +166,27 @@ impl Folders {
         if is_model(path) {
             return Some(Kind::Model);
         }
-        for (part, _) in path.match_indices('/') {
-            let (folder, rest) = (&path[..part], &path[part + 1..]);
-            let inside = rest.starts_with("data/") || rest.starts_with("metadata/");
-            if inside && (self.0.contains(folder) || is_table(folder)) {
-                return file_kind(rest);
-            }
-        }
-        None
+        let (_, rest) = folders(path).find(|(folder, _)| self.has(folder))?;
+        file_kind(rest)
     }
+}
+
+/// The folders around `path` that it is in the data or metadata folder of, with what is left.
+fn folders(path: &str) -> impl Iterator<Item = (&str, &str)> {
+    let parts = path.match_indices('/');
+    let parts = parts.map(|(part, _)| (&path[..part], &path[part + 1..]));
+    parts.filter(|(_, rest)| rest.starts_with("data/") || rest.starts_with("metadata/"))
+}
+
+/// Whether Pumphouse, or a writer that names files as it does, wrote the table or view metadata
+/// in this file: `00003-<uuid>.metadata.json`.
+pub(super) fn is_metadata(file: &str) -> bool {
+    let name = file.strip_suffix(".metadata.json");
+    let parts = name.and_then(|name| name.split_once('-'));
+    parts.is_some_and(|(version, uuid)| {
+        let digits = version.bytes().all(|b| b.is_ascii_digit());
+        digits && version.len() >= 5 && Uuid::parse_str(uuid).is_ok()
+    })
 }
 
 /// `namespace/name-0123abcd`: the folder that a table gets unless its creator names another.
@@ -203,6 +238,7 @@ mod tests {
     fn objects_are_told_by_their_paths() {
         let mut folders = Folders::default();
         folders.note(&Path::from("mine/t/metadata/v1.metadata.json"));
+        folders.prove("p/t-0123abcd".to_owned(), true);
         let digest = "0123456789abcdef".repeat(4);
         for (path, kind) in [
             (
@@ -237,10 +273,27 @@ mod tests {
     }
 
     #[test]
+    fn metadata_is_told_by_its_name() {
+        let uuid = Uuid::new_v4();
+        assert!(is_metadata(&format!("00000-{uuid}.metadata.json")));
+        assert!(is_metadata(&format!("123456-{uuid}.metadata.json")));
+        for name in ["v1.metadata.json", "00000-a.metadata.json", "run-1.json"] {
+            assert!(!is_metadata(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_not_ours_is_left_alone() {
-        let folders = Folders::default();
+        let mut folders = Folders::default();
+        folders.prove("p/t-0123abcd".to_owned(), true);
+        let export = Path::from("exports/run-20241101/data/part.parquet");
+        assert_eq!(folders.unproven(&export), Some("exports/run-20241101"));
+        folders.prove("exports/run-20241101".to_owned(), false);
+        assert_eq!(folders.unproven(&export), None);
         for path in [
             "holiday.jpg",
+            export.as_ref(),
+            "exports/run-20241102/data/part.parquet",
             "projects/x/data/a.parquet",
             "p/t-0123abcd/data/notes.txt",
             "p/t-0123abcd/README.json",

@@ -117,12 +117,11 @@ impl Marker {
                 metadata_location, ..
             } => {
                 self.note_folder(&metadata_location);
-                self.claim(&metadata_location);
-                Ok(None)
+                self.claim(&metadata_location, missing).map(|_| None)
             }
             Content::Model {
                 manifest_location, ..
-            } => self.model(&manifest_location).await,
+            } => self.model(&manifest_location, missing).await,
             Content::Namespace { .. } => Ok(None),
         };
         match marked {
@@ -131,11 +130,25 @@ impl Marker {
         }
     }
 
-    /// Notes that the file at `location` is needed. Its path, when that is news; none too for a
-    /// file outside the lakehouse, which is not ours to collect.
-    fn claim(&self, location: &str) -> Option<Path> {
-        let path = self.store.path(location).ok()?;
-        self.reached().insert(&path).then_some(path)
+    /// Notes that the file at `location` is needed. Its path, when that is news.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a location outside the lakehouse, unless such are to be skipped: the
+    /// file may well be inside, under a name that is not understood, and would be deleted.
+    fn claim(&self, location: &str, missing: Missing) -> Result<Option<Path>> {
+        match self.store.path(location) {
+            Ok(path) => Ok(self.reached().insert(&path).then_some(path)),
+            Err(_) if missing == Missing::Skip => Ok(None),
+            Err(e) => {
+                let base = self.store.url();
+                let error = Error::invalid(format!(
+                    "a table, view or model was written under another base: it needs {location}, \
+                     which is not below {base}; nothing is collected"
+                ));
+                let hint = format!("open the lakehouse as it was created, not as {base}");
+                Err(error.with_hint(hint).with_source(e))
+            }
+        }
     }
 
     pub(super) fn note_folder(&self, metadata_location: &str) {
@@ -146,7 +159,7 @@ impl Marker {
 
     async fn table(&self, location: &str, missing: Missing) -> Result<()> {
         self.note_folder(location);
-        let Some(path) = self.claim(location) else {
+        let Some(path) = self.claim(location, missing)? else {
             return Ok(());
         };
         let metadata = self.metadata(location, &path).await?;
@@ -155,7 +168,7 @@ impl Marker {
             .iter()
             .chain(&metadata.partition_statistics);
         for file in statistics {
-            self.claim(&file.statistics_path);
+            self.claim(&file.statistics_path, missing)?;
         }
         let version = format_version(metadata.format_version, location)?;
         let mut lists = Vec::new();
@@ -165,11 +178,11 @@ impl Marker {
                 Error::unsupported(format!("snapshot {id} in {location} has no manifest list"))
                     .with_hint("nothing is collected before the table is rewritten as format 2")
             })?;
-            lists.extend(self.claim(&list).map(|_| list));
+            lists.extend(self.claim(&list, missing)?.map(|_| list));
         }
         futures::stream::iter(lists)
             .map(|list| async move {
-                match self.list(&list, version).await {
+                match self.list(&list, version, missing).await {
                     Err(e) if is_missing(&e) && missing == Missing::Skip => Ok(()),
                     done => done,
                 }
@@ -195,31 +208,36 @@ impl Marker {
         })
     }
 
-    async fn list(&self, location: &str, version: FormatVersion) -> Result<()> {
+    async fn list(&self, location: &str, version: FormatVersion, missing: Missing) -> Result<()> {
         let doing = || error::iceberg(format!("could not read the manifest list {location}"));
         let bytes = self.read(&self.store.path(location)?).await?;
         let list = ManifestList::parse_with_version(&bytes, version).map_err(doing())?;
-        let manifests = list.consume_entries().into_iter();
-        let new = manifests.filter(|manifest| self.claim(&manifest.manifest_path).is_some());
-        futures::stream::iter(new.collect::<Vec<_>>())
-            .map(|manifest| self.manifest(manifest))
+        let mut new = Vec::new();
+        for manifest in list.consume_entries() {
+            new.extend(
+                self.claim(&manifest.manifest_path, missing)?
+                    .map(|_| manifest),
+            );
+        }
+        futures::stream::iter(new)
+            .map(|manifest| self.manifest(manifest, missing))
             .buffer_unordered(PARALLEL_READS)
             .try_collect()
             .await
     }
 
-    async fn manifest(&self, manifest: ManifestFile) -> Result<()> {
+    async fn manifest(&self, manifest: ManifestFile, missing: Missing) -> Result<()> {
         let loaded = manifest.load_manifest(&self.io).await;
         let loaded = loaded.map_err(error::iceberg("could not read a manifest"))?;
         for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
-            self.claim(entry.file_path());
+            self.claim(entry.file_path(), missing)?;
         }
         Ok(())
     }
 
     /// Reaches a model's manifest and trained bytes; the commit it was trained on.
-    async fn model(&self, location: &str) -> Result<Option<CommitId>> {
-        let Some(path) = self.claim(location) else {
+    async fn model(&self, location: &str, missing: Missing) -> Result<Option<CommitId>> {
+        let Some(path) = self.claim(location, missing)? else {
             return Ok(None);
         };
         let bytes = self.read(&path).await?;

@@ -5,6 +5,7 @@
 //! one thing asked of others is that no writer takes longer than the grace period between
 //! writing its first file and committing it, or between reading a head and building on it.
 
+mod condemn;
 mod kind;
 mod mark;
 mod survey;

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use catalog::collect::{
-    Collector, Condemned, ListKind, Missing, PathSet, RefLogs, Run, Walk, commit_of,
-};
+use catalog::collect::{Collector, Missing, PathSet, RefLogs, Run, Walk, commit_of};
 use catalog::{Commit, CommitId, Content, Operation, Result};
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::kind::Kind;
@@ -30,25 +28,27 @@ pub(super) struct Survey<'a> {
     pub(super) options: CollectOptions,
     pub(super) progress: OnProgress<'a>,
     /// This mark's own run; none in a dry run.
-    own: Option<Run>,
+    pub(super) own: Option<Run>,
     /// The time when it began, by the store's clock.
-    now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
     pub(super) marker: Marker,
-    walk: Walk,
+    pub(super) walk: Walk,
     logs: RefLogs,
     stored: Vec<(CommitId, ObjectMeta)>,
-    runs: Runs,
+    pub(super) runs: Runs,
+    /// Objects listed so far.
+    pub(super) listed: u64,
     pub(super) report: CollectReport,
 }
 
 /// What earlier marks have condemned.
 #[derive(Default)]
-struct Runs {
+pub(super) struct Runs {
     /// To be swept now.
     ripe: Vec<Run>,
     /// In a ripe list, or in one whose grace period is not over.
-    swept: PathSet,
-    waiting: PathSet,
+    pub(super) swept: PathSet,
+    pub(super) waiting: PathSet,
     /// Commits in ripe lists.
     commits: HashSet<CommitId>,
 }
@@ -60,6 +60,7 @@ impl<'a> Survey<'a> {
         progress: OnProgress<'a>,
     ) -> Result<Self> {
         let collector = lake.catalog().collector();
+        collector.check_base().await?;
         let (own, now) = match options.dry_run {
             true => (None, Utc::now()),
             false => {
@@ -76,6 +77,7 @@ impl<'a> Survey<'a> {
             marker: Marker::new(lake.store().clone()),
             logs,
             runs: Runs::default(),
+            listed: 0,
             report: CollectReport::default(),
             lake,
             collector,
@@ -112,6 +114,8 @@ impl<'a> Survey<'a> {
             for list in &run.lists {
                 for object in list.read(store.as_ref()).await? {
                     let path = object.path()?;
+                    // A sweep takes metadata that may be older than the data beside it.
+                    self.marker.folders().note(&path);
                     match ripe {
                         true => self.runs.swept.insert(&path),
                         false => self.runs.waiting.insert(&path),
@@ -147,17 +151,37 @@ impl<'a> Survey<'a> {
         self.walk.pin(roots.iter().copied());
         let contents = self.visit(roots, Missing::Refuse).await?;
         let trained = self.marker.mark(contents, Missing::Refuse).await?;
-        self.walk.pin(trained.iter().copied());
-        let contents = self.walk.settle().await?;
-        let also_trained = self.marker.mark(contents, Missing::Refuse).await?;
-        self.hold(trained.into_iter().chain(also_trained).collect())
-            .await?;
+        let later = self.pin_trained(trained).await?;
+        let settled = self.walk.settle().await?;
+        let also_trained = self.marker.mark(settled.required, Missing::Refuse).await?;
+        self.hold(also_trained).await?;
+        // What may be missing comes last: it must not hide what is missing and may not be.
+        for contents in [later, settled.optional] {
+            let also_trained = self.marker.mark(contents, Missing::Skip).await?;
+            self.hold(also_trained).await?;
+        }
         self.report.commits = self.walk.len() as u64;
         self.report.squashed = self.walk.squashed() as u64;
         let young = self.now - delta(self.options.grace);
         let stored = self.stored.iter();
         let young = stored.filter(|(_, object)| object.last_modified > young);
         self.hold(young.map(|(id, _)| *id).collect()).await
+    }
+
+    /// Visits the commits that models were trained on, and keeps them from being squashed: they
+    /// count as what is made on the commits before them. Returns what is still to be marked.
+    async fn pin_trained(&mut self, mut trained: Vec<CommitId>) -> Result<Vec<Content>> {
+        let mut later = Vec::new();
+        while !trained.is_empty() {
+            self.walk.pin(trained.iter().copied());
+            let contents = self.visit(trained, Missing::Skip).await?;
+            let (models, others): (Vec<_>, Vec<_>) = contents
+                .into_iter()
+                .partition(|content| matches!(content, Content::Model { .. }));
+            later.extend(others);
+            trained = self.marker.mark(models, Missing::Skip).await?;
+        }
+        Ok(later)
     }
 
     /// Reaches commits that no ref holds, as far as they are still there, and those that models
@@ -227,89 +251,6 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Lists the whole store and writes down what nothing reaches.
-    async fn list_and_condemn(&mut self) -> Result<()> {
-        let store = self.store();
-        let run = self.own.clone();
-        let mut lists = Lists::new(run.as_ref());
-        self.condemn_entries(&mut lists).await?;
-        let mut listing = store.list(None);
-        let mut listed = 0;
-        while let Some(object) = listing.try_next().await? {
-            listed += 1;
-            if listed % 1000 == 0 {
-                (self.progress)(CollectProgress::Listing(listed));
-            }
-            if let Some(kind) = self.judge(&object) {
-                let list = match kind {
-                    Kind::Commit | Kind::Checkpoint => ListKind::Commits,
-                    _ => ListKind::Files,
-                };
-                self.report.condemned.add(kind, object.size);
-                lists.add(store.as_ref(), list, &object).await?;
-            }
-        }
-        drop(listing);
-        lists.finish(store.as_ref()).await?;
-        let Some(run) = run else {
-            return Ok(());
-        };
-        self.collector.record_squashed(&self.walk).await?;
-        if self.report.condemned.is_empty() {
-            return run.remove(store.as_ref()).await;
-        }
-        let completed = run.complete(store.as_ref()).await?;
-        let due = completed + delta(self.options.grace);
-        self.report.due = self.report.due.max(Some(due));
-        Ok(())
-    }
-
-    /// What an object is, when it is to be condemned.
-    fn judge(&mut self, object: &ObjectMeta) -> Option<Kind> {
-        let path = &object.location;
-        let Some(kind) = self.marker.folders().kind(path) else {
-            if !path.as_ref().starts_with("_catalog/") {
-                self.report.foreign.add(object.size);
-            }
-            return None;
-        };
-        if kind == Kind::RefEntry || self.marker.reached().contains(path) {
-            return None;
-        }
-        self.judge_age(kind, object)
-    }
-
-    fn judge_age(&mut self, kind: Kind, object: &ObjectMeta) -> Option<Kind> {
-        let path = &object.location;
-        if self.runs.swept.contains(path) {
-            return None;
-        }
-        if self.runs.waiting.contains(path) {
-            self.report.waiting.add(kind, object.size);
-            return None;
-        }
-        if object.last_modified > self.now - delta(self.options.grace) {
-            self.report.young.add(kind, object.size);
-            return None;
-        }
-        Some(kind)
-    }
-
-    async fn condemn_entries(&mut self, lists: &mut Lists) -> Result<()> {
-        let store = self.store();
-        for entry in self.stale_entries().await? {
-            if let Some(kind) = self.judge_age(Kind::RefEntry, &entry.object) {
-                self.report.condemned.add(kind, entry.object.size);
-                let list = match entry.deletion {
-                    true => ListKind::Deletions,
-                    false => ListKind::Entries,
-                };
-                lists.add(store.as_ref(), list, &entry.object).await?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn stale_entries(&self) -> Result<Vec<catalog::collect::LoggedEntry>> {
         let options = &self.options;
         let stay = options.reflog.max(options.grace).max(ENTRIES_STAY);
@@ -328,41 +269,6 @@ impl<'a> Survey<'a> {
         self.report
             .deleted
             .add_all(Kind::Unfinished, tidied.files, tidied.bytes);
-        Ok(())
-    }
-}
-
-/// The lists of a mark; in a dry run nothing is written.
-struct Lists(Vec<(ListKind, catalog::collect::ListWriter)>);
-
-impl Lists {
-    fn new(run: Option<&Run>) -> Self {
-        let kinds = [
-            ListKind::Entries,
-            ListKind::Deletions,
-            ListKind::Files,
-            ListKind::Commits,
-        ];
-        let writers = run.map(|run| kinds.map(|kind| (kind, run.writer(kind))));
-        Self(writers.into_iter().flatten().collect())
-    }
-
-    async fn add(
-        &mut self,
-        store: &dyn ObjectStore,
-        kind: ListKind,
-        object: &ObjectMeta,
-    ) -> Result<()> {
-        match self.0.iter_mut().find(|(other, _)| *other == kind) {
-            Some((_, writer)) => writer.add(store, Condemned::from(object)).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn finish(self, store: &dyn ObjectStore) -> Result<()> {
-        for (_, writer) in self.0 {
-            writer.finish(store).await?;
-        }
         Ok(())
     }
 }

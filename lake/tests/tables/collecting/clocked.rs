@@ -1,7 +1,7 @@
 //! A store in memory with a clock of its own: every call takes some of its time, lets other
 //! tasks go first now and then, and objects are as old as that clock says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// The store; clones share it.
@@ -34,6 +34,8 @@ struct Inner {
     millis: AtomicU64,
     random: Random,
     written: Mutex<HashMap<Path, DateTime<Utc>>>,
+    /// What a power cut may take: written since the last object was created.
+    unsynced: Mutex<HashSet<Path>>,
 }
 
 /// A small generator, the same numbers for the same seed.
@@ -69,6 +71,7 @@ impl Clocked {
                 millis: AtomicU64::new(0),
                 random: Random::new(seed),
                 written: Mutex::default(),
+                unsynced: Mutex::default(),
             }),
             Pace::TakesTime,
         )
@@ -110,6 +113,23 @@ impl Clocked {
             .insert(path.clone(), self.now());
     }
 
+    fn sync(&self, written: &Path, create: bool) {
+        let mut unsynced = self.0.unsynced.lock().unwrap();
+        unsynced.insert(written.clone());
+        if create {
+            unsynced.clear();
+        }
+    }
+
+    /// A deletion must not come before what it relies on is sure to stay.
+    fn check_synced(&self) {
+        let unsynced = self.0.unsynced.lock().unwrap();
+        let record = unsynced
+            .iter()
+            .find(|path| path.as_ref().starts_with("_catalog/squashed/"));
+        assert_eq!(record, None, "deleting before this is on disk");
+    }
+
     fn aged(&self, mut meta: ObjectMeta) -> ObjectMeta {
         let mut written = self.0.written.lock().unwrap();
         let now = self.now();
@@ -134,8 +154,10 @@ impl fmt::Display for Clocked {
 impl ObjectStore for Clocked {
     async fn put_opts(&self, to: &Path, body: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.tick().await;
+        let create = opts.mode == PutMode::Create;
         let put = self.0.store.put_opts(to, body, opts).await?;
         self.wrote(to);
+        self.sync(to, create);
         self.tick().await;
         Ok(put)
     }
@@ -165,6 +187,7 @@ impl ObjectStore for Clocked {
             let store = store.clone();
             async move {
                 store.tick().await;
+                store.check_synced();
                 let one = futures::stream::iter([path]).boxed();
                 let deleted = store.0.store.delete_stream(one).next().await;
                 deleted.expect("one answer for one path")

@@ -4,6 +4,7 @@
 mod clocked;
 mod naive;
 mod phases;
+mod safety;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -28,7 +28,7 @@ impl Naive {
         catalog: &Catalog,
         cutoff: DateTime<Utc>,
     ) -> BTreeSet<Path> {
-        let mut found = BTreeSet::new();
+        let mut found = BTreeSet::from([Path::from("_catalog/base.json")]);
         let mut open = self.roots(store, cutoff, &mut found).await;
         let heads: BTreeSet<_> = open.iter().copied().collect();
         let mut seen = BTreeSet::new();

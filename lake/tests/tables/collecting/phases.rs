@@ -15,10 +15,10 @@ use crate::collecting::naive::Naive;
 use crate::support::{NOVEMBER, key, meta, row, spec, totals};
 
 /// Longer than any age that matters.
-const LONG: u64 = 48 * 3600;
+pub(super) const LONG: u64 = 48 * 3600;
 
 /// A lakehouse whose main holds a table, and the number of rows in it.
-async fn world() -> (World, Lake) {
+pub(super) async fn world() -> (World, Lake) {
     let world = World::new(7);
     let lake = world.quiet_lake().await;
     lake.create_table(MAIN, &key(), &spec(), meta())
@@ -28,7 +28,7 @@ async fn world() -> (World, Lake) {
     (world, lake)
 }
 
-async fn append(lake: &Lake, branch: &str) -> CommitId {
+pub(super) async fn append(lake: &Lake, branch: &str) -> CommitId {
     let rows = vec![row(NOVEMBER, "p1", 1)];
     let done = lake.append_batches(branch, &key(), rows, meta()).await;
     done.unwrap().id()
@@ -45,12 +45,45 @@ async fn garbage(lake: &Lake) -> CommitId {
     last
 }
 
-async fn quiet_collect(world: &World, options: &CollectOptions) -> CollectReport {
+/// A commit as ingest makes them, of one row.
+pub(super) async fn ingest(lake: &Lake, n: i64) -> CommitId {
+    let head = lake.catalog().head(MAIN).await.unwrap();
+    let table = lake.table(&head, &key()).await.unwrap();
+    let files = lake
+        .write(&table, vec![row(NOVEMBER, "p1", n)])
+        .await
+        .unwrap();
+    let append = lake::Append {
+        key: key(),
+        table_uuid: table.uuid(),
+        partition_spec_id: table.metadata().default_partition_spec_id(),
+        files,
+    };
+    let before = head.watermark("node");
+    let change = lake.append(vec![append]);
+    let change = change.with_watermark("node", before, before.unwrap_or(0) + 1);
+    let change = std::sync::Arc::new(change);
+    let done = lake.catalog().commit(MAIN, meta(), change).await;
+    done.unwrap().id()
+}
+
+/// Squashes what is older than an hour, but for one commit a day.
+pub(super) fn squash() -> CollectOptions {
+    CollectOptions {
+        squash: Some(SquashPolicy {
+            older_than: Duration::from_secs(3600),
+            keep_every: Duration::from_secs(24 * 3600),
+        }),
+        ..options(false)
+    }
+}
+
+pub(super) async fn quiet_collect(world: &World, options: &CollectOptions) -> CollectReport {
     let lake = world.quiet_lake().await;
     lake.collect(options, &|_| {}).await.unwrap()
 }
 
-async fn rows_on_main(world: &World) -> usize {
+pub(super) async fn rows_on_main(world: &World) -> usize {
     let lake = world.quiet_lake().await;
     let head = lake.catalog().head(MAIN).await.unwrap();
     let table = lake.table(&head, &key()).await.unwrap();
@@ -247,29 +280,7 @@ async fn a_squashed_commit_says_so_and_gives_up_its_metadata() {
     let (world, lake) = world().await;
     let mut commits = Vec::new();
     for n in 0..6 {
-        let head = lake.catalog().head(MAIN).await.unwrap();
-        let table = lake.table(&head, &key()).await.unwrap();
-        let files = lake
-            .write(&table, vec![row(NOVEMBER, "p1", n)])
-            .await
-            .unwrap();
-        let append = lake::Append {
-            key: key(),
-            table_uuid: table.uuid(),
-            partition_spec_id: table.metadata().default_partition_spec_id(),
-            files,
-        };
-        let before = head.watermark("node");
-        let change = lake.append(vec![append]);
-        let change = change.with_watermark("node", before, before.unwrap_or(0) + 1);
-        let change = std::sync::Arc::new(change);
-        commits.push(
-            lake.catalog()
-                .commit(MAIN, meta(), change)
-                .await
-                .unwrap()
-                .id(),
-        );
+        commits.push(ingest(&lake, n).await);
     }
     lake.catalog()
         .create_tag("kept", &commits[2].to_string(), "tester")
@@ -278,14 +289,7 @@ async fn a_squashed_commit_says_so_and_gives_up_its_metadata() {
     append(&lake, MAIN).await;
 
     world.store.pass(LONG);
-    let squash = CollectOptions {
-        squash: Some(SquashPolicy {
-            older_than: Duration::from_secs(3600),
-            keep_every: Duration::from_secs(24 * 3600),
-        }),
-        ..options(false)
-    };
-    let noted = quiet_collect(&world, &squash).await;
+    let noted = quiet_collect(&world, &squash()).await;
     // Kept are the tagged one and the last before another writer's commit.
     assert_eq!(noted.squashed, 4);
     assert_eq!(noted.condemned.of(Kind::Metadata).objects, 4);

@@ -171,24 +171,7 @@ impl World {
         let catalog = lake.catalog();
         let from = self.live(catalog).await?;
         let trained_on = catalog.resolve_commit(&from).await?.id;
-        let digest = |n: u64| format!("{n:016x}").repeat(4);
-        let store = lake.store().object_store();
-        let n = self.random.below(u64::MAX);
-        let artifact = Path::from(format!("ml/faults/models/{}.ubj", digest(n)));
-        store.put(&artifact, "trees".into()).await?;
-        let manifest = Path::from(format!("ml/faults/models/{}.json", digest(n ^ 1)));
-        let json = serde_json::json!({
-            "artifact": {"path": artifact.to_string()},
-            "lineage": {"commit": trained_on.to_string()},
-        });
-        store.put(&manifest, json.to_string().into()).await?;
-        let put = Operation::Put {
-            key: "ml.faults".parse()?,
-            content: Content::Model {
-                uuid: Uuid::new_v4(),
-                manifest_location: lake.store().location(&manifest),
-            },
-        };
+        let put = model(lake, self.random.below(u64::MAX), trained_on).await?;
         let branch = self.live(catalog).await?;
         let head = catalog.head(&branch).await?;
         let done = catalog
@@ -234,6 +217,27 @@ impl World {
         }
         counts
     }
+}
+
+/// Writes a model that says it was trained on this commit; what puts it in the catalog.
+pub(crate) async fn model(lake: &Lake, n: u64, trained_on: CommitId) -> Result<Operation> {
+    let digest = |n: u64| format!("{n:016x}").repeat(4);
+    let store = lake.store().object_store();
+    let artifact = Path::from(format!("ml/faults/models/{}.ubj", digest(n)));
+    store.put(&artifact, "trees".into()).await?;
+    let manifest = Path::from(format!("ml/faults/models/{}.json", digest(n ^ 1)));
+    let json = serde_json::json!({
+        "artifact": {"path": artifact.to_string()},
+        "lineage": {"commit": trained_on.to_string()},
+    });
+    store.put(&manifest, json.to_string().into()).await?;
+    Ok(Operation::Put {
+        key: "ml.faults".parse()?,
+        content: Content::Model {
+            uuid: Uuid::new_v4(),
+            manifest_location: lake.store().location(&manifest),
+        },
+    })
 }
 
 fn is_expected(error: &Error) -> bool {
