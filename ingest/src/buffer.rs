@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
 use catalog::{Key, Result, Snapshot};
 use lake::hot::{HotCut, HotRows};
 use std::sync::Arc;
@@ -284,28 +283,9 @@ impl Buffer {
             .map(|h| h.batch.clone())
             .collect();
         drop(state);
-        let Some(last) = batches.last() else {
-            return HotCut::Empty;
-        };
-        let schema = last.schema();
-        let batches = batches.into_iter().map(|b| widen(b, &schema)).collect();
-        HotCut::Rows(HotRows { schema, batches })
+        match batches.is_empty() {
+            true => HotCut::Empty,
+            false => HotCut::Rows(HotRows { batches }),
+        }
     }
-}
-
-/// The batch in a newer schema of its table: columns by name, null where it has none.
-fn widen(batch: RecordBatch, schema: &SchemaRef) -> RecordBatch {
-    if batch.schema_ref() == schema {
-        return batch;
-    }
-    let rows = batch.num_rows();
-    let column = |field: &Arc<arrow::datatypes::Field>| -> ArrayRef {
-        batch
-            .column_by_name(field.name())
-            .and_then(|column| arrow::compute::cast(column, field.data_type()).ok())
-            .unwrap_or_else(|| new_null_array(field.data_type(), rows))
-    };
-    let columns = schema.fields().iter().map(column).collect();
-    // Fails only where a column the newer schema requires is null, and none such is ever added.
-    RecordBatch::try_new(Arc::clone(schema), columns).unwrap_or(batch)
 }

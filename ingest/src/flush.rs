@@ -3,22 +3,29 @@
 //! A flush that failed is tried again with the same rows and the same watermark until the lake has
 //! it: its commit may have succeeded although its answer was lost. Each flush has a name of its own
 //! in its commit, which tells that case from another process that commits as this ingester.
+//!
+//! A table that others have changed meanwhile holds up no flush: see [`again`].
+
+mod again;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use catalog::{CommitMeta, Error, ErrorKind, Result, Snapshot};
+use arrow::array::RecordBatch;
+use catalog::{CommitMeta, Error, Key, Result, Snapshot};
 use lake::Append;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+pub(crate) use self::again::Changed;
+use self::again::{Failure, Flush};
 use crate::backoff::Backoff;
-use crate::buffer::{Buffer, Due, Sealed};
+use crate::buffer::{Buffer, Due};
+use crate::config::IngestConfig;
 use crate::stats::Counters;
 use crate::tables::{AUTHOR, Tables};
-use crate::wal::Retention;
+use crate::wal::{LogReader, Retention};
 
 /// The commit property that names the flush.
 const FLUSH: &str = "ingest.flush";
@@ -47,9 +54,12 @@ enum Standing {
 pub(crate) struct Flusher {
     pub(crate) tables: Tables,
     pub(crate) buffer: Arc<Buffer>,
+    pub(crate) config: IngestConfig,
+    /// For what has to be decoded again.
+    pub(crate) log: LogReader,
+    pub(crate) changed: Changed,
     pub(crate) ingester: String,
     pub(crate) retention: Retention,
-    pub(crate) interval: Duration,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     /// The watermark of the last commit, 0 for none.
     pub(crate) watermark: u64,
@@ -81,7 +91,7 @@ impl Flusher {
             let age = match self.buffer.due() {
                 Due::Now => return None,
                 Due::Idle => Duration::MAX,
-                Due::Since(since) => self.interval.saturating_sub(since.elapsed()),
+                Due::Since(since) => self.config.flush_interval.saturating_sub(since.elapsed()),
             };
             if age.is_zero() {
                 return None;
@@ -95,30 +105,29 @@ impl Flusher {
     }
 
     /// Commits everything decoded so far, however often it takes. Those who wait hear of the first
-    /// failure, and of failures that happen while they wait.
+    /// failure that decoding again does not mend, and of those that happen while they wait.
     async fn flush(&mut self, waiting: &mut Vec<Request>) -> Result<()> {
         let Some(sealed) = self.buffer.seal() else {
             self.confirm(waiting);
             return Ok(());
         };
         let mut backoff = Backoff::new();
-        let mut written = Vec::with_capacity(sealed.tables.len());
-        let name = Uuid::new_v4().to_string();
+        let mut flush = Flush::new(sealed, &self.config.dead_letter_table);
         loop {
             let started = Instant::now();
-            let error = match self.commit(&sealed, &name, &mut written).await {
-                Ok(()) => break self.committed(&sealed, started.elapsed()),
-                Err(error) => match self.standing(&name).await {
-                    Standing::Committed => break self.committed(&sealed, started.elapsed()),
-                    Standing::Fenced => return Err(self.fenced(error)),
-                    Standing::Open => error,
+            let failure = match self.commit(&mut flush).await {
+                Ok(()) => break self.committed(&flush, started.elapsed()),
+                Err(failure) => match self.standing(&flush.name).await {
+                    Standing::Committed => break self.committed(&flush, started.elapsed()),
+                    Standing::Fenced => return Err(self.fenced(failure.error)),
+                    Standing::Open => failure,
                 },
             };
-            if !error.is_retryable() {
-                // The files may not fit what a table has become: write them anew.
-                written.clear();
+            if self.mend(&mut flush, &failure).await? {
+                continue;
             }
-            tracing::warn!(%error, rows = sealed.rows, "cannot flush, trying again");
+            let (error, rows) = (failure.error, flush.sealed.rows);
+            tracing::warn!(%error, rows, "cannot flush, trying again");
             let counters = &self.tables.counters;
             counters.set_error(Some(error.to_string()));
             refuse(waiting, &error);
@@ -138,13 +147,18 @@ impl Flusher {
         }
     }
 
-    /// One attempt: writes the files that are not in `written`, commits them with the watermark.
-    async fn commit(&self, sealed: &Sealed, name: &str, written: &mut Vec<Append>) -> Result<()> {
+    /// One attempt: writes the files that are not written yet, commits them with the watermark.
+    async fn commit(&self, flush: &mut Flush) -> Result<(), Failure> {
         let lake = &self.tables.lake;
         let branch = &self.tables.branch;
+        let sealed = &flush.sealed;
         let head = lake.catalog().head(branch).await?;
-        for (key, batches) in &sealed.tables[written.len()..] {
-            written.push(self.write(&head, key, batches).await?);
+        for (key, batches) in &sealed.tables[flush.written.len()..] {
+            let append = self.write(&head, key, batches).await;
+            flush.written.push(append.map_err(|error| Failure {
+                error,
+                table: Some(key.clone()),
+            })?);
         }
         let message = match sealed.tables.as_slice() {
             [(key, _)] => format!("{} rows into {key}", sealed.rows),
@@ -152,35 +166,20 @@ impl Flusher {
         };
         let expected = (self.watermark > 0).then_some(self.watermark);
         let change =
-            lake.append(written.clone())
+            lake.append(flush.written.clone())
                 .with_watermark(&self.ingester, expected, sealed.end);
         let mut meta = CommitMeta::new(AUTHOR, message).automatic();
-        meta.properties.insert(FLUSH.to_owned(), name.to_owned());
-        lake.catalog()
-            .commit(branch, meta, Arc::new(change))
-            .await
-            .map(drop)
+        meta.properties.insert(FLUSH.to_owned(), flush.name.clone());
+        let committed = lake.catalog().commit(branch, meta, Arc::new(change)).await;
+        committed.map(drop).map_err(Failure::from)
     }
 
-    /// Writes one table's files; a table that lost columns meanwhile gets them back.
-    async fn write(
-        &self,
-        head: &Snapshot,
-        key: &catalog::Key,
-        batches: &[arrow::array::RecordBatch],
-    ) -> Result<Append> {
+    /// Writes one table's files.
+    async fn write(&self, head: &Snapshot, key: &Key, batches: &[RecordBatch]) -> Result<Append> {
         let lake = &self.tables.lake;
-        let mut table = lake.table(head, key).await?;
-        let mut files = lake.write(&table, batches.to_vec()).await;
-        if matches!(&files, Err(e) if e.kind() == ErrorKind::InvalidInput)
-            && let Some(last) = batches.last()
-        {
-            let meta = CommitMeta::new(AUTHOR, format!("restore columns of {key}")).automatic();
-            let schema = last.schema();
-            table = lake.evolve(&self.tables.branch, key, &schema, meta).await?;
-            files = lake.write(&table, batches.to_vec()).await;
-        }
-        Ok(Append::to(&table, files?))
+        let table = lake.table(head, key).await?;
+        let files = lake.write(&table, batches.to_vec()).await?;
+        Ok(Append::to(&table, files))
     }
 
     /// What has become of the flush `name` after a failure; open while the lake cannot be asked.
@@ -223,7 +222,8 @@ impl Flusher {
         .with_source(cause)
     }
 
-    fn committed(&mut self, sealed: &Sealed, took: Duration) {
+    fn committed(&mut self, flush: &Flush, took: Duration) {
+        let sealed = &flush.sealed;
         self.watermark = sealed.end;
         self.buffer.committed(sealed.end);
         self.retention.committed(sealed.end);
@@ -231,6 +231,7 @@ impl Flusher {
         counters.watermark.store(sealed.end, Ordering::Relaxed);
         Counters::add(&counters.committed_rows, sealed.rows);
         Counters::add(&counters.commits, 1);
+        flush.recount(counters);
         counters.set_error(None);
         tracing::debug!(
             rows = sealed.rows,

@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::buffer::{Bounds, Buffer};
 use crate::config::{IngestConfig, Source};
-use crate::decode::Decoder;
 use crate::flush::Request;
 use crate::hot::Hot;
 use crate::identity::DataDir;
@@ -88,10 +87,8 @@ impl Ingest {
         let pipeline = Pipeline {
             tables,
             buffer: Arc::clone(&buffer),
-            decoder: Decoder::new(&config)?,
+            config: config.clone(),
             ingester: ingester.clone(),
-            dead_letter_table: config.dead_letter_table.clone(),
-            flush_interval: config.flush_interval,
             requests: queue,
         };
         if let Some(watermark) = watermark {
@@ -99,6 +96,7 @@ impl Ingest {
         }
         let log_end = LogEnd {
             reader: log.reader(),
+            again: log.reader(),
             retention: log.retention(),
             recovered,
         };

@@ -11,6 +11,7 @@ mod backoff;
 mod buffer;
 mod config;
 mod decode;
+mod decoding;
 mod flush;
 mod hot;
 mod identity;

@@ -1,5 +1,6 @@
 //! From the log to the buffer: finds where the lake stands, then decodes everything after it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,32 +9,27 @@ use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
 use crate::buffer::Buffer;
-use crate::decode::Decoder;
-use crate::flush::{Flusher, Request};
+use crate::config::IngestConfig;
+use crate::decoding::{Decoding, GROUP};
+use crate::flush::{Changed, Flusher, Request};
 use crate::stats::Counters;
 use crate::tables::Tables;
 use crate::wal::{LogReader, Record, Retention};
-
-/// Records decoded before their rows are shown: large enough to share the cost of a batch, small
-/// enough to hold a worker thread for only some milliseconds.
-const GROUP: usize = 1_024;
-/// Times a message may ask for columns before it is given up.
-const MOST_NEEDS: usize = 4;
 
 /// Everything between the log and the lake.
 pub(crate) struct Pipeline {
     pub(crate) tables: Tables,
     pub(crate) buffer: Arc<Buffer>,
-    pub(crate) decoder: Decoder,
+    pub(crate) config: IngestConfig,
     pub(crate) ingester: String,
-    pub(crate) dead_letter_table: catalog::Key,
-    pub(crate) flush_interval: std::time::Duration,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
 }
 
 /// The log as the pipeline sees it.
 pub(crate) struct LogEnd {
     pub(crate) reader: LogReader,
+    /// For what has to be decoded again.
+    pub(crate) again: LogReader,
     pub(crate) retention: Retention,
     /// The last position in the log when it was opened.
     pub(crate) recovered: u64,
@@ -51,27 +47,32 @@ impl Pipeline {
             },
         };
         log.retention.committed(watermark);
-        let flusher = Flusher {
-            tables: self.tables.clone(),
+        let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
+        let mut decodes = Decodes {
+            decoding: match decoding {
+                Ok(decoding) => decoding,
+                Err(error) => return error,
+            },
+            counters: Arc::clone(&self.tables.counters),
             buffer: Arc::clone(&self.buffer),
-            ingester: self.ingester,
-            retention: log.retention,
-            interval: self.flush_interval,
-            requests: self.requests,
-            watermark,
+            changed: Changed::default(),
         };
-        let mut decoding = Decoding {
+        let flusher = Flusher {
             tables: self.tables,
             buffer: self.buffer,
-            decoder: self.decoder,
-            dead_letter_table: self.dead_letter_table,
-            dead_letters_ready: false,
+            config: self.config,
+            log: log.again,
+            changed: decodes.changed.clone(),
+            ingester: self.ingester,
+            retention: log.retention,
+            requests: self.requests,
+            watermark,
         };
         log.reader.seek(watermark);
         // Flushing runs on its own task, so that decoding goes on while files are written.
         let flushing = AbortOnDrop(tokio::spawn(flusher.run()));
         tokio::select! {
-            error = decoding.run(&mut log.reader) => error,
+            error = decodes.run(&mut log.reader) => error,
             outcome = flushing.join() => outcome,
         }
     }
@@ -139,15 +140,14 @@ impl Drop for AbortOnDrop {
 }
 
 /// The decode loop.
-struct Decoding {
-    tables: Tables,
+struct Decodes {
+    decoding: Decoding,
+    counters: Arc<Counters>,
     buffer: Arc<Buffer>,
-    decoder: Decoder,
-    dead_letter_table: catalog::Key,
-    dead_letters_ready: bool,
+    changed: Changed,
 }
 
-impl Decoding {
+impl Decodes {
     async fn run(&mut self, reader: &mut LogReader) -> Error {
         loop {
             self.buffer.wait_for_room().await;
@@ -165,40 +165,12 @@ impl Decoding {
         let Some(last) = group.last() else {
             return Ok(());
         };
-        for (index, record) in group.iter().enumerate() {
-            self.push(record, group.len() - index).await?;
+        if self.changed.take() {
+            self.decoding.look_again()?;
         }
-        let decoded = self.decoder.finish()?;
-        let counters = &self.tables.counters;
-        if decoded.dead_letters > 0 && !self.dead_letters_ready {
-            self.tables
-                .provide_dead_letters(&self.dead_letter_table)
-                .await?;
-            self.dead_letters_ready = true;
-        }
-        Counters::add(&counters.rows, decoded.rows);
-        Counters::add(&counters.dead_letters, decoded.dead_letters);
+        let decoded = self.decoding.decode(group).await?;
+        Counters::add(&self.counters.rows, decoded.rows);
+        Counters::add(&self.counters.dead_letters, decoded.dead_letters);
         self.buffer.publish(decoded.batches, last.position)
-    }
-
-    /// Decodes one record, asking the lake for columns it needs.
-    async fn push(&mut self, record: &Record, capacity: usize) -> Result<()> {
-        let message = &record.message;
-        for attempt in 0.. {
-            let Err(need) = self.decoder.push(message, capacity) else {
-                break;
-            };
-            let reason = match self.tables.provide(&need).await {
-                Ok(table) if attempt < MOST_NEEDS => {
-                    self.decoder.set_schema(&need.key, &table.arrow_schema())?;
-                    continue;
-                }
-                Ok(_) => "its table does not take its columns".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            self.decoder.dead_letter(message, &reason, &need);
-            break;
-        }
-        Ok(())
     }
 }

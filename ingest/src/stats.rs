@@ -12,7 +12,8 @@ pub struct IngestStats {
     pub logged: u64,
     /// Acknowledgements handed to the source.
     pub acked: u64,
-    /// Rows decoded into stream tables; replayed ones count again after a restart.
+    /// Rows decoded into stream tables; replayed ones count again after a restart. Rows whose table
+    /// does not take them when they are committed move to the dead letters.
     pub rows: u64,
     /// Messages that became dead letters.
     pub dead_letters: u64,

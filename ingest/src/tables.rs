@@ -1,15 +1,17 @@
 //! The tables in the lake that rows need: created, evolved, and asked for until the lake answers.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use catalog::{CommitMeta, Error, ErrorKind, Key, Result};
 use lake::{Lake, PartitionField, Table, TableSpec};
 
 use crate::backoff::Backoff;
 use crate::decode::{self, Need};
 use crate::stats::Counters;
+
+/// Attempts at a table that fails in a way that may still pass.
+const MOST_ATTEMPTS: usize = 3;
 
 /// The author of ingest's commits.
 pub(crate) const AUTHOR: &str = "ingest";
@@ -22,24 +24,40 @@ pub(crate) struct Tables {
     pub(crate) counters: Arc<Counters>,
 }
 
+/// Why rows cannot have a table.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The table takes no rows at all: it is damaged, or its name is that of something else.
+    Table(Error),
+    /// It does not take these columns.
+    Columns(Error),
+}
+
+impl Refusal {
+    fn error(&self) -> &Error {
+        match self {
+            Self::Table(error) | Self::Columns(error) => error,
+        }
+    }
+}
+
 impl Tables {
     /// The table with the columns a message needs, created or evolved where it must be. Waits for
     /// a lake that is away.
     ///
     /// # Errors
-    /// Why the message can have no such columns: a clash of types, a name that cannot be.
-    pub(crate) async fn provide(&self, need: &Need) -> Result<Table> {
-        self.until_settled("cannot prepare a table", || {
-            self.ensure(&need.key, &need.columns, &need.spec)
-        })
-        .await
+    /// Why the message can have no such columns: a clash of types, a name that cannot be; or why
+    /// the table takes no message.
+    pub(crate) async fn provide(&self, need: &Need) -> Result<Table, Refusal> {
+        self.until_settled(&need.key, &need.columns, &need.spec)
+            .await
     }
 
     /// The dead-letter table, created when it is not there. Waits for a lake that is away.
     ///
     /// # Errors
-    /// When a table of that name has columns of other types.
-    pub(crate) async fn provide_dead_letters(&self, key: &Key) -> Result<Table> {
+    /// When a table of that name does not take dead letters.
+    pub(crate) async fn provide_dead_letters(&self, key: &Key) -> Result<Table, Refusal> {
         let schema = decode::dead_letter_schema();
         let spec = TableSpec {
             schema: Arc::clone(&schema),
@@ -48,66 +66,109 @@ impl Tables {
             bloom: Vec::new(),
             ..TableSpec::default()
         };
-        self.until_settled("cannot prepare the dead-letter table", || {
-            self.ensure(key, &schema, &spec)
-        })
-        .await
+        let table = self.until_settled(key, &schema, &spec).await?;
+        match takes(&table.arrow_schema(), &schema) {
+            true => Ok(table),
+            false => Err(Refusal::Table(Error::conflict(format!(
+                "the columns of {key} are not those of dead letters"
+            )))),
+        }
     }
 
-    async fn ensure(&self, key: &Key, columns: &SchemaRef, spec: &TableSpec) -> Result<Table> {
-        let head = self.lake.catalog().head(&self.branch).await?;
+    async fn ensure(
+        &self,
+        key: &Key,
+        columns: &SchemaRef,
+        spec: &TableSpec,
+    ) -> Result<Table, Refusal> {
+        let head = self.lake.catalog().head(&self.branch).await;
+        let head = head.map_err(Refusal::Table)?;
         let table = match self.lake.table(&head, key).await {
-            Ok(table) => table,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 let meta = CommitMeta::new(AUTHOR, format!("create {key}")).automatic();
                 let created = self.lake.create_table(&self.branch, key, spec, meta).await;
-                match created {
-                    Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                        let head = self.lake.catalog().head(&self.branch).await?;
-                        self.lake.table(&head, key).await?
-                    }
-                    created => return created,
-                }
+                return created.map_err(Refusal::Columns);
             }
-            Err(e) => return Err(e),
+            found => found.map_err(Refusal::Table)?,
         };
         let schema = table.arrow_schema();
-        if columns
-            .fields()
-            .iter()
-            .all(|f| schema.field_with_name(f.name()).is_ok())
-        {
+        let fields = columns.fields().iter();
+        // Whether a message fits the columns there are is seen when it is decoded for them.
+        let lacking: Vec<FieldRef> = fields
+            .filter(|field| schema.field_with_name(field.name()).is_err())
+            .cloned()
+            .collect();
+        if lacking.is_empty() {
             return Ok(table);
         }
-        let names: Vec<&str> = columns.fields().iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<&str> = lacking.iter().map(|f| f.name().as_str()).collect();
         let meta =
             CommitMeta::new(AUTHOR, format!("add {} to {key}", names.join(", "))).automatic();
-        self.lake.evolve(&self.branch, key, columns, meta).await
+        let lacking = Arc::new(Schema::new(lacking));
+        let evolved = self.lake.evolve(&self.branch, key, &lacking, meta).await;
+        evolved.map_err(Refusal::Columns)
     }
 
-    /// Runs `attempt` until it succeeds or fails in a way that trying again does not mend.
-    async fn until_settled<F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<Table>
-    where
-        F: Future<Output = Result<Table>>,
-    {
+    /// Tries until it succeeds or fails in a way that trying again does not mend.
+    async fn until_settled(
+        &self,
+        key: &Key,
+        columns: &SchemaRef,
+        spec: &TableSpec,
+    ) -> Result<Table, Refusal> {
         let mut backoff = Backoff::new();
+        let mut attempts = 1;
         loop {
-            let error = match attempt().await {
+            let refusal = match self.ensure(key, columns, spec).await {
                 Ok(table) => return Ok(table),
-                Err(error) if is_about_the_columns(&error) => return Err(error),
-                Err(error) => error,
+                Err(refusal) => refusal,
             };
-            tracing::warn!(%error, "{what}, trying again");
+            let error = refusal.error();
+            if refuses(error) {
+                return Err(refusal);
+            }
+            if is_broken(error) {
+                if attempts >= MOST_ATTEMPTS {
+                    return Err(refusal);
+                }
+                attempts += 1;
+            }
+            tracing::warn!(%error, %key, "cannot prepare a table, trying again");
             self.counters.set_error(Some(error.to_string()));
             backoff.wait().await;
         }
     }
 }
 
-/// Whether the lake refuses the columns themselves, rather than failing to answer.
-fn is_about_the_columns(error: &Error) -> bool {
+/// Whether a table of columns `has` takes rows of columns `wanted`.
+fn takes(has: &SchemaRef, wanted: &SchemaRef) -> bool {
+    let same = |has: &DataType, wanted: &DataType| match (has, wanted) {
+        // What Iceberg makes of it.
+        (DataType::LargeBinary, DataType::Binary) => true,
+        _ => has == wanted,
+    };
+    let mut fields = has.fields().iter();
+    fields.all(|field| {
+        let wanted = wanted.field_with_name(field.name());
+        let fits = wanted.map_or(true, |it| same(field.data_type(), it.data_type()));
+        field.is_nullable() && fits
+    })
+}
+
+/// Whether the lake refuses what it is asked for, rather than failing to answer.
+fn refuses(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::Conflict
     )
+}
+
+/// Whether it is the table that fails, so far as can be told.
+fn is_broken(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Internal)
+}
+
+/// Whether writing the same rows to the same table again would fail again.
+pub(crate) fn is_lasting(error: &Error) -> bool {
+    refuses(error) || is_broken(error)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
 use futures::future::try_join_all;
-use iceberg::spec::{DataFile, TableMetadata};
+use iceberg::spec::{DataFile, NestedFieldRef, TableMetadata};
 use uuid::Uuid;
 
 use crate::metadata::TableFiles;
@@ -179,6 +179,13 @@ fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
             let message = format!("table {key} never had a column with field id {id}");
             return Err(Error::conflict(message).with_hint("write the rows again"));
         }
+        if let Some(field) = required(metadata).find(|field| !has_all(&added.file, field.id)) {
+            let message = format!(
+                "column {:?} of {key} has become required, and the files lack values of it",
+                field.name
+            );
+            return Err(Error::conflict(message).with_hint("write the rows again"));
+        }
         let spec = metadata.partition_spec_by_id(added.spec_id);
         let fields = added.file.partition().fields().len();
         if spec.is_none_or(|spec| spec.fields().len() != fields) {
@@ -188,6 +195,16 @@ fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn required(metadata: &TableMetadata) -> impl Iterator<Item = &NestedFieldRef> {
+    let fields = metadata.current_schema().as_struct().fields().iter();
+    fields.filter(|field| field.required && field.initial_default.is_none())
+}
+
+/// Whether every row of the file has a value in the column.
+fn has_all(file: &DataFile, id: i32) -> bool {
+    file.value_counts().contains_key(&id) && file.null_value_counts().get(&id) == Some(&0)
 }
 
 /// Files may have columns that were dropped meanwhile: nobody reads them there.

@@ -6,17 +6,14 @@
 //! missed and none is seen twice.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::{Key, Result, Snapshot};
 
 /// Rows of one table that are not in its files yet.
 #[derive(Debug, Clone)]
 pub struct HotRows {
-    /// The schema of `batches`. It may lack columns the table has gained since; they
-    /// are matched by name and null here.
-    pub schema: SchemaRef,
-    /// The rows, in the order of arrival, every batch of `schema`.
+    /// The rows, in the order of arrival. Each batch has the schema that the table had when
+    /// its rows came; the table may have gained, lost or changed columns since.
     pub batches: Vec<RecordBatch>,
 }
 

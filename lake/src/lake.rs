@@ -155,11 +155,12 @@ impl Lake {
 
     /// Writes `batches` as Parquet files of `table`: split by partition, sorted by the
     /// table's sort order. Columns are matched by name; missing nullable columns become
-    /// null. Only writes files: [`Lake::append`] commits them.
+    /// null, nested ones too. Only writes files: [`Lake::append`] commits them.
     ///
     /// # Errors
     /// `InvalidInput` for a column the table lacks (call [`Lake::evolve`] first), a type
-    /// that does not fit, or a null in a required column.
+    /// that does not fit, or a null in a required column; `Unsupported` for values of a
+    /// nested column.
     pub async fn write(&self, table: &Table, batches: Vec<RecordBatch>) -> Result<Vec<DataFile>> {
         write::write(self.store(), table, batches).await
     }

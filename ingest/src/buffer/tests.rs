@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray, Float64Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use async_trait::async_trait;
 use catalog::{Catalog, Change, ChangeSet, CommitMeta, Store};
@@ -120,23 +120,6 @@ async fn small_batches_are_merged() {
     assert!(rows.batches.len() <= 10, "{} batches", rows.batches.len());
     let expected: Vec<f64> = (1..=1_000).map(f64::from).collect();
     assert_eq!(values(&buffer, 0).await, Some(expected));
-}
-
-#[tokio::test]
-async fn older_batches_get_newer_columns() {
-    let buffer = buffer(1_000, usize::MAX);
-    buffer
-        .publish(vec![(key(), batch(&["v"], 1.0))], 1)
-        .unwrap();
-    buffer
-        .publish(vec![(key(), batch(&["w", "v"], 2.0))], 2)
-        .unwrap();
-    let HotCut::Rows(rows) = buffer.rows_after(&key(), &snapshot(0).await) else {
-        panic!("no rows");
-    };
-    assert!(rows.batches.iter().all(|b| b.schema() == rows.schema));
-    assert_eq!(rows.batches[0]["w"].null_count(), 1);
-    assert_eq!(values(&buffer, 0).await, Some(vec![1.0, 2.0]));
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ pub(crate) struct Decoder {
 struct Table {
     key: Key,
     rows: Option<TableRows>,
+    /// Why the table takes no rows at all.
+    refused: Option<String>,
 }
 
 /// The stream of a topic and the values of its variables.
@@ -88,7 +90,11 @@ impl Decoder {
             let known = tables.iter().position(|t| t.key == stream.table);
             let table = known.unwrap_or_else(|| {
                 let key = stream.table.clone();
-                tables.push(Table { key, rows: None });
+                tables.push(Table {
+                    key,
+                    rows: None,
+                    refused: None,
+                });
                 tables.len() - 1
             });
             streams.push(Stream::new(stream, table)?);
@@ -126,6 +132,10 @@ impl Decoder {
             return Ok(());
         }
         let table = &mut self.tables[stream.table];
+        if let Some(reason) = &table.refused {
+            self.dead.push(message, reason, Some(&stream.name));
+            return Ok(());
+        }
         let problem = stream.decode(
             &found.levels,
             &message.payload,
@@ -157,14 +167,47 @@ impl Decoder {
     /// Tells the schema of a table, new or changed.
     pub(crate) fn set_schema(&mut self, key: &Key, schema: &SchemaRef) -> Result<()> {
         for table in self.tables.iter_mut().filter(|t| t.key == *key) {
-            if let Some(rows) = &mut table.rows
-                && let Some(batch) = rows.take()?
-            {
+            if let Some(batch) = table.take()? {
                 self.cut.push((key.clone(), batch));
             }
             table.rows = Some(TableRows::new(Arc::clone(schema)));
         }
         Ok(())
+    }
+
+    /// Forgets the schemas of all tables: each is asked for again when a message needs it.
+    pub(crate) fn forget_schemas(&mut self) -> Result<()> {
+        for table in &mut self.tables {
+            if let Some(batch) = table.take()? {
+                self.cut.push((table.key.clone(), batch));
+            }
+            table.rows = None;
+        }
+        Ok(())
+    }
+
+    /// Makes every message of the table a dead letter, until [`Decoder::pardon`].
+    pub(crate) fn refuse(&mut self, key: &Key, reason: &str) {
+        for table in self.tables.iter_mut().filter(|t| t.key == *key) {
+            table.refused = Some(reason.to_owned());
+        }
+    }
+
+    /// Lets every table have rows again.
+    pub(crate) fn pardon(&mut self) {
+        for table in &mut self.tables {
+            table.refused = None;
+        }
+    }
+
+    /// Where dead letters go from now on.
+    pub(crate) fn set_dead_letter_table(&mut self, key: Key) {
+        self.dead_letter_table = key;
+    }
+
+    /// Whether [`Decoder::finish`] will give dead letters.
+    pub(crate) fn has_dead_letters(&self) -> bool {
+        self.dead.count > 0
     }
 
     /// The batches of everything pushed since the last call.
@@ -174,9 +217,7 @@ impl Decoder {
             ..Decoded::default()
         };
         for table in &mut self.tables {
-            if let Some(rows) = &mut table.rows
-                && let Some(batch) = rows.take()?
-            {
+            if let Some(batch) = table.take()? {
                 decoded.batches.push((table.key.clone(), batch));
             }
         }
@@ -188,6 +229,12 @@ impl Decoder {
                 .push((self.dead_letter_table.clone(), batch));
         }
         Ok(decoded)
+    }
+}
+
+impl Table {
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.rows.as_mut().map_or(Ok(None), TableRows::take)
     }
 }
 

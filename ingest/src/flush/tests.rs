@@ -1,10 +1,11 @@
 //! What a flush makes of a commit that it got no answer to.
 
-use catalog::{Catalog, Store};
+use catalog::{Catalog, ErrorKind, Store};
 use lake::Lake;
 
 use super::*;
-use crate::buffer::Bounds;
+use crate::buffer::{Bounds, Sealed};
+use crate::config::{BrokerConfig, Source};
 use crate::wal::{Log, LogOptions};
 
 /// A flusher on a lake in memory.
@@ -22,9 +23,11 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
             counters: Arc::clone(counters),
         },
         buffer: Arc::new(Buffer::new("main", "me", bounds)),
+        config: IngestConfig::new("unused", Source::Embedded(BrokerConfig::default()), vec![]),
+        log: log.reader(),
+        changed: Changed::default(),
         ingester: "me".to_owned(),
         retention: log.retention(),
-        interval: Duration::from_secs(1),
         requests: mpsc::unbounded_channel().1,
         watermark: 0,
     }
@@ -43,17 +46,19 @@ async fn a_commit_without_an_answer_is_told_from_one_of_another_process() {
     let log = Log::open(options, Arc::clone(&counters)).unwrap();
     let flusher = flusher(&log, &counters).await;
     assert_eq!(flusher.standing("ours").await, Standing::Open);
-    let sealed = Sealed {
-        end: 3,
-        tables: Vec::new(),
-        rows: 0,
+    let flush = |name: &str| {
+        let sealed = Sealed {
+            end: 3,
+            tables: Vec::new(),
+            rows: 0,
+        };
+        let mut flush = Flush::new(sealed, &flusher.config.dead_letter_table);
+        flush.name = name.to_owned();
+        flush
     };
-    flusher
-        .commit(&sealed, "ours", &mut Vec::new())
-        .await
-        .unwrap();
-    let again = flusher.commit(&sealed, "ours", &mut Vec::new()).await;
-    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+    flusher.commit(&mut flush("ours")).await.unwrap();
+    let again = flusher.commit(&mut flush("ours")).await;
+    assert_eq!(again.unwrap_err().error.kind(), ErrorKind::Conflict);
     assert_eq!(flusher.standing("ours").await, Standing::Committed);
     assert_eq!(flusher.standing("theirs").await, Standing::Fenced);
 }

@@ -5,5 +5,6 @@
 mod broker;
 mod durability;
 mod external;
+mod foreign;
 mod rows;
 mod support;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use catalog::{Error, Key, Result};
 use iceberg::arrow::arrow_type_to_type;
 
+use super::layout;
 use crate::error;
 use crate::schema;
 use crate::table::Table;
@@ -15,15 +16,19 @@ use crate::table::Table;
 /// The shape batches are brought into.
 pub(super) struct Conform {
     key: Key,
+    /// The columns that files hold.
     schema: SchemaRef,
+    /// All columns of the table.
+    table: SchemaRef,
 }
 
 impl Conform {
-    pub(super) fn new(table: &Table) -> Self {
-        Self {
+    pub(super) fn new(table: &Table) -> Result<Self> {
+        Ok(Self {
             key: table.key().clone(),
-            schema: table.arrow_schema(),
-        }
+            schema: layout::written_schema(table)?,
+            table: table.arrow_schema(),
+        })
     }
 
     /// All rows of `batches` in one batch of the table's schema.
@@ -40,17 +45,18 @@ impl Conform {
         let given = batch.schema();
         schema::check_names(&given)?;
         self.refuse_unknown(&given)?;
+        if self.schema.fields().len() < self.table.fields().len() {
+            self.refuse_nested(batch)?;
+        }
         let columns = self.schema.fields().iter().map(|field| {
             let column = match batch.column_by_name(field.name()) {
                 Some(column) => self.column(field, column)?,
                 None => new_null_array(field.data_type(), batch.num_rows()),
             };
-            if !field.is_nullable() && column.null_count() > 0 {
-                let (name, key) = (field.name(), &self.key);
-                let message = format!("column {name:?} of {key} is required, but rows lack it");
-                return Err(Error::invalid(message));
+            match !field.is_nullable() && column.null_count() > 0 {
+                true => Err(self.required(field.name())),
+                false => Ok(column),
             }
-            Ok(column)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
@@ -58,7 +64,7 @@ impl Conform {
     }
 
     fn refuse_unknown(&self, given: &Schema) -> Result<()> {
-        let known = |field: &Arc<Field>| self.schema.field_with_name(field.name()).is_ok();
+        let known = |field: &Arc<Field>| self.table.field_with_name(field.name()).is_ok();
         match given.fields().iter().find(|field| !known(field)) {
             None => Ok(()),
             Some(field) => {
@@ -66,6 +72,31 @@ impl Conform {
                 Err(Error::invalid(message).with_hint("evolve the table's schema first"))
             }
         }
+    }
+
+    /// Nested columns are left out of files, which is right for null only.
+    fn refuse_nested(&self, batch: &RecordBatch) -> Result<()> {
+        let fields = self.table.fields().iter();
+        for field in fields.filter(|field| field.data_type().is_nested()) {
+            if !field.is_nullable() {
+                return Err(self.required(field.name()));
+            }
+            let given = batch.column_by_name(field.name());
+            if given.is_some_and(|column| column.logical_null_count() < column.len()) {
+                let (name, kind) = (field.name(), field.data_type());
+                let message = format!("column {name:?} is nested: {kind}");
+                let hint = "nested columns cannot be written yet, only left null";
+                return Err(Error::unsupported(message).with_hint(hint));
+            }
+        }
+        Ok(())
+    }
+
+    fn required(&self, name: &str) -> Error {
+        let key = &self.key;
+        Error::invalid(format!(
+            "column {name:?} of {key} is required, but rows lack it"
+        ))
     }
 
     fn column(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {

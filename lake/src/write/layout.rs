@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::partition::Partitioning;
 use crate::create::BLOOM_PREFIX;
-use crate::schema;
+use crate::error;
 use crate::table::Table;
 
 /// One column of the table.
@@ -29,6 +29,9 @@ pub(super) struct SortBy {
 }
 
 /// What the writer needs to know of a table.
+///
+/// Files hold the columns of primitive types. Nested ones, which other engines may have
+/// added, are left out: a column that a file lacks reads as null.
 pub(super) struct Layout {
     pub(super) schema: SchemaRef,
     pub(super) columns: Vec<Column>,
@@ -46,8 +49,8 @@ impl Layout {
         let sort = sort(metadata);
         let order_id = i32::try_from(metadata.default_sort_order_id()).ok();
         Ok(Self {
-            schema: table.arrow_schema(),
-            columns: columns(metadata)?,
+            schema: written_schema(table)?,
+            columns: columns(metadata),
             partitioning: Partitioning::of(metadata)?,
             sort_order_id: order_id.filter(|_| !sort.is_empty()),
             sort,
@@ -66,23 +69,42 @@ impl Layout {
     }
 }
 
-fn columns(metadata: &TableMetadata) -> Result<Vec<Column>> {
-    let fields = metadata.current_schema().as_struct().fields();
-    let column = |field: &NestedFieldRef| {
-        let property = format!("{BLOOM_PREFIX}{}", field.name);
-        let bloom = metadata.properties().get(&property);
-        Ok(Column {
-            kind: schema::primitive(field)?.clone(),
-            bloom: bloom.is_some_and(|on| on == "true"),
-            field: Arc::clone(field),
-        })
-    };
-    fields.iter().map(column).collect()
+/// The columns that files hold, as they come in the table.
+pub(super) fn written_schema(table: &Table) -> Result<SchemaRef> {
+    let fields = table.metadata().current_schema().as_struct().fields();
+    let at: Vec<usize> = (0..fields.len())
+        .filter(|at| fields[*at].field_type.is_primitive())
+        .collect();
+    let schema = table.arrow_schema();
+    if at.len() == fields.len() {
+        return Ok(schema);
+    }
+    let written = schema.project(&at);
+    let written = written.map_err(error::arrow("could not choose the columns to write"))?;
+    Ok(Arc::new(written))
 }
 
+fn written(metadata: &TableMetadata) -> impl Iterator<Item = (&NestedFieldRef, &PrimitiveType)> {
+    let fields = metadata.current_schema().as_struct().fields().iter();
+    fields.filter_map(|field| Some((field, field.field_type.as_primitive_type()?)))
+}
+
+fn columns(metadata: &TableMetadata) -> Vec<Column> {
+    let columns = written(metadata).map(|(field, kind)| {
+        let property = format!("{BLOOM_PREFIX}{}", field.name);
+        let bloom = metadata.properties().get(&property);
+        Column {
+            kind: kind.clone(),
+            bloom: bloom.is_some_and(|on| on == "true"),
+            field: Arc::clone(field),
+        }
+    });
+    columns.collect()
+}
+
+/// Where among the columns of a file the field is.
 pub(super) fn position(metadata: &TableMetadata, field_id: i32) -> Option<usize> {
-    let mut fields = metadata.current_schema().as_struct().fields().iter();
-    fields.position(|field| field.id == field_id)
+    written(metadata).position(|(field, _)| field.id == field_id)
 }
 
 /// The sort columns; none when the order transforms them, which other engines may do.

@@ -43,7 +43,7 @@ pub(crate) async fn write(
     batches: Vec<RecordBatch>,
 ) -> Result<Vec<DataFile>> {
     let layout = Arc::new(Layout::of(table)?);
-    let conform = Arc::new(Conform::new(table));
+    let conform = Arc::new(Conform::new(table)?);
     let mut files = Vec::new();
     for chunk in chunks(&batches) {
         let (layout, conform) = (Arc::clone(&layout), Arc::clone(&conform));

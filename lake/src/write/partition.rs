@@ -42,7 +42,9 @@ impl Partitioning {
             let column = super::layout::position(metadata, field.source_id);
             Ok(Field {
                 column: column.ok_or_else(|| {
-                    Error::corrupt("the table is partitioned by a column it lacks")
+                    Error::unsupported(
+                        "the table is partitioned by a column that cannot be written",
+                    )
                 })?,
                 transform: field.transform,
                 kind: kind.field_type.as_ref().clone(),

@@ -249,12 +249,9 @@ impl HotBuffer for VecBuffer {
         let fresh = state.batches.iter();
         let fresh = fresh.filter(|(end, of, _)| *end > watermark && of == key);
         let batches: Vec<RecordBatch> = fresh.map(|(_, _, batch)| batch.clone()).collect();
-        match batches.first() {
-            Some(first) => HotCut::Rows(HotRows {
-                schema: first.schema(),
-                batches,
-            }),
-            None => HotCut::Empty,
+        match batches.is_empty() {
+            true => HotCut::Empty,
+            false => HotCut::Rows(HotRows { batches }),
         }
     }
 
