@@ -172,3 +172,32 @@ pub(super) fn message(commits: &[TableCommit]) -> String {
     }
     told.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use catalog::{Catalog, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn commits_to_other_tables_need_not_wait_unless_they_create_one() {
+        let catalog = Catalog::open(Store::memory()).await.unwrap();
+        let commit = |name: &str, requirements: &[TableRequirement]| TableCommit {
+            key: name.parse().unwrap(),
+            updates: Updates {
+                requirements: requirements.to_vec(),
+                updates: Vec::new(),
+            },
+        };
+        let mut change = CommitTables {
+            lake: Lake::new(catalog),
+            commits: vec![commit("a.b", &[]), commit("a.c", &[])],
+        };
+        let keys = ["a.b", "a.c"].map(|name| name.parse().unwrap());
+        assert_eq!(change.keys(), Some(BTreeSet::from(keys)));
+        change
+            .commits
+            .push(commit("a.d", &[TableRequirement::NotExist]));
+        assert_eq!(change.keys(), None);
+    }
+}
