@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{
-    ChangeKind, CommitMeta, Content, KeyChange, MergeOptions, MergeReport, Operation, Result,
+    ChangeKind, CommitMeta, Content, Key, KeyChange, MergeOptions, MergeReport, Operation, Result,
     Snapshot,
 };
 
@@ -82,7 +82,24 @@ impl Lake {
         base: &Snapshot,
         operations: Vec<Operation>,
     ) -> Result<Snapshot> {
-        let change = Rebase::new(Arc::clone(self.files()), base.clone(), operations);
+        self.commit_reading(branch, meta, base, operations, Vec::new())
+            .await
+    }
+
+    /// As [`Lake::commit`], for operations that hang on what `reads` held on `base`: rows
+    /// chosen or computed from others, say.
+    ///
+    /// # Errors
+    /// `Conflict` as well when another commit has changed one of `reads` meanwhile.
+    pub async fn commit_reading(
+        &self,
+        branch: &str,
+        meta: CommitMeta,
+        base: &Snapshot,
+        operations: Vec<Operation>,
+        reads: Vec<Key>,
+    ) -> Result<Snapshot> {
+        let change = Rebase::new(Arc::clone(self.files()), base.clone(), operations, reads);
         self.catalog().commit(branch, meta, Arc::new(change)).await
     }
 

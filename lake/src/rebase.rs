@@ -26,16 +26,37 @@ pub(crate) struct Rebase {
     merge: TableMerge,
     base: Snapshot,
     operations: Vec<Operation>,
+    /// What must be as it is on `base`.
+    reads: Vec<Key>,
 }
 
 impl Rebase {
-    pub(crate) fn new(files: Arc<TableFiles>, base: Snapshot, operations: Vec<Operation>) -> Self {
+    pub(crate) fn new(
+        files: Arc<TableFiles>,
+        base: Snapshot,
+        operations: Vec<Operation>,
+        reads: Vec<Key>,
+    ) -> Self {
         let merge = TableMerge::rebasing(files);
         Self {
             merge,
             base,
             operations,
+            reads,
         }
+    }
+
+    fn check_reads(&self, head: &Snapshot) -> Result<()> {
+        for key in &self.reads {
+            if self.base.get(key)? != head.get(key)? {
+                return Err(Error::conflict(format!(
+                    "another commit changed {key} meanwhile, and what is to be written was \
+                     computed from its rows"
+                ))
+                .with_hint("read the newest state and make the change again"));
+            }
+        }
+        Ok(())
     }
 
     /// The operation on `head`; none when `head` has it already.
@@ -102,6 +123,7 @@ fn overtaken(key: &Key, ours: &str, theirs: &str) -> Error {
 #[async_trait]
 impl Change for Rebase {
     async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
+        self.check_reads(head)?;
         let rebased = self.operations.iter();
         let rebased: Vec<_> = rebased.map(|it| self.rebased(head, it)).collect();
         let operations: Vec<_> = futures::stream::iter(rebased)

@@ -9,6 +9,8 @@ mod deletes;
 mod diff;
 #[path = "queries/dml.rs"]
 mod dml;
+#[path = "queries/dml_hostile.rs"]
+mod dml_hostile;
 #[path = "queries/dml_property.rs"]
 mod dml_property;
 #[path = "queries/fixture.rs"]

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::kernels::cmp::neq;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use catalog::{Error, Result};
@@ -76,13 +77,34 @@ fn store(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         safe: false,
         ..CastOptions::default()
     };
-    cast_with_options(values, field.data_type(), &options).map_err(|error| {
-        let (from, into) = (values.data_type(), field.data_type());
+    let (from, into) = (values.data_type(), field.data_type());
+    let unfit = |why: String| {
+        let name = field.name();
         Error::invalid(format!(
-            "a value of type {from} does not fit column {:?} of type {into}: {error}",
-            field.name()
+            "a value of type {from} does not fit column {name:?} of type {into}: {why}"
         ))
-    })
+    };
+    let stored = cast_with_options(values, into, &options).map_err(|e| unfit(e.to_string()))?;
+    if let Some(lost) = may_lose(from, into) {
+        let back = cast_with_options(&stored, from, &options);
+        let differs = back.and_then(|back| neq(&back, values));
+        if differs.map_err(|e| unfit(e.to_string()))?.true_count() > 0 {
+            let hint = "round it, or convert it with CAST";
+            return Err(unfit(format!("it has {lost}")).with_hint(hint));
+        }
+    }
+    Ok(stored)
+}
+
+/// What a conversion from `from` to `into` would leave out without a word.
+fn may_lose(from: &DataType, into: &DataType) -> Option<&'static str> {
+    match (from, into) {
+        (DataType::Timestamp(..), DataType::Date32) => Some("a time of day"),
+        (from, into) if into.is_integer() && (from.is_floating() || from.is_decimal()) => {
+            Some("a fraction")
+        }
+        _ => None,
+    }
 }
 
 fn check_type(field: &Field, from: &DataType) -> Result<()> {
@@ -126,7 +148,9 @@ fn storable(from: &DataType, into: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
+    use arrow::array::{
+        AsArray, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    };
     use arrow::datatypes::{Int32Type, TimeUnit};
 
     use super::*;
@@ -166,6 +190,27 @@ mod tests {
             assert!(error.is_user_error(), "{text}");
             assert!(text.contains("\"n\"") && text.contains(part), "{text}");
         }
+    }
+
+    /// Regression: 1.9 became 1, and a moment the midnight before it.
+    #[test]
+    fn nothing_of_a_value_is_left_out_silently() {
+        let rows = assigned("n", Arc::new(Float64Array::from(vec![2.0, -3.0]))).unwrap();
+        assert_eq!(rows.column(0).as_primitive::<Int32Type>().value(1), -3);
+        let decimal = Decimal128Array::from(vec![150]).with_precision_and_scale(5, 2);
+        for values in [
+            Arc::new(Float64Array::from(vec![2.0, 1.9])) as ArrayRef,
+            Arc::new(decimal.unwrap()),
+        ] {
+            let error = assigned("n", values).unwrap_err();
+            assert!(error.to_string().contains("a fraction"), "{error}");
+        }
+        let moment =
+            |at| Arc::new(TimestampMicrosecondArray::from(vec![Some(at), None])) as ArrayRef;
+        let date = Field::new("d", DataType::Date32, true);
+        assert!(store(&moment(-86_400_000_000), &date).is_ok());
+        let error = store(&moment(1), &date).unwrap_err();
+        assert!(error.to_string().contains("a time of day"), "{error}");
     }
 
     #[test]

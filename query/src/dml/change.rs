@@ -1,23 +1,19 @@
-//! `DELETE` and `UPDATE`: the files with matching rows are found, and only those written anew.
+//! `DELETE`, `UPDATE`, `MERGE INTO` and `TRUNCATE`: what acts on which rows is asked once, and
+//! the files with such rows are written anew from the answer.
 use std::collections::{BTreeMap, HashSet};
 
 use catalog::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Query, TableFactor, TableWithJoins,
-    Update, UpdateTableFromKind,
+    Delete, FromTable, Merge, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
 use futures::StreamExt;
 use lake::{Rewrite, RewriteKind};
 use object_store::path::Path;
 
-use super::clauses::Changes;
-use super::insert::position;
-use super::merge;
+use super::acting::Acting;
+use super::clauses::{Action, Changes};
+use super::question::Question;
 use super::rows::{Rows, Work};
-use super::sql::{
-    column, has_subquery, item, last_part, name_of, nested, query, select_mut, shorten, target_as,
-};
-use crate::table::{FILE, ROW};
 use crate::write::{Staged, Target, WriteContext};
 
 /// Stages `DELETE FROM`.
@@ -30,25 +26,17 @@ pub(crate) async fn delete(
     statement: &Delete,
 ) -> Result<Staged> {
     check_delete(statement)?;
-    let work = Work::new(context, target);
+    let work = Work { context, target };
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
     let [from] = from.as_slice() else {
         return Err(Error::unsupported("DELETE changes one table at a time"));
     };
-    let Some(condition) = &statement.selection else {
+    if statement.selection.is_none() {
         return everything(&work).await;
-    };
-    let matching = Matching::new(&from.relation, &target.key.name, condition)?;
-    let found = work.counts(matching.count()?).await?;
-    let (whole, partly) = split(&work, &found).await?;
-    let rows = match partly.is_empty() {
-        true => None,
-        false => Some(matching.others(&work, &partly).await?),
-    };
-    let mut paths = partly;
-    paths.extend(whole);
-    let deleted = found.values().sum();
-    exchange(&work, &paths, rows, RewriteKind::Delete, deleted).await
+    }
+    let condition = statement.selection.clone();
+    let changes = Changes::of_rows(from.relation.clone(), condition, Action::Delete);
+    stage(&work, &changes, RewriteKind::Delete).await
 }
 
 /// Stages `TRUNCATE`.
@@ -56,7 +44,7 @@ pub(crate) async fn delete(
 /// # Errors
 /// Those of the object store.
 pub(crate) async fn truncate(context: &WriteContext, target: &Target) -> Result<Staged> {
-    everything(&Work::new(context, target)).await
+    everything(&Work { context, target }).await
 }
 
 /// Stages `UPDATE`.
@@ -70,175 +58,61 @@ pub(crate) async fn update(
     statement: &Update,
 ) -> Result<Staged> {
     check_update(statement)?;
-    let work = Work::new(context, target);
-    let always = Expr::value(datafusion::sql::sqlparser::ast::Value::Boolean(true));
-    let condition = statement.selection.clone().unwrap_or(always);
-    let target_factor = &statement.table.relation;
-    if let Some(from) = &statement.from {
-        let changes = Changes::update(from_source(from)?, condition, &statement.assignments);
-        return merge::stage(&work, target_factor, &changes).await;
-    }
-    let matching = Matching::new(target_factor, &target.key.name, &condition)?;
-    let values = assigned(&work, &matching.alias, &statement.assignments)?;
-    let found = work.counts(matching.count()?).await?;
-    let paths: HashSet<Path> = found.keys().cloned().collect();
-    if paths.is_empty() {
+    let action = Action::Update(statement.assignments.clone());
+    let relation = statement.table.relation.clone();
+    let mut changes = Changes::of_rows(relation, statement.selection.clone(), action);
+    changes.source = statement.from.as_ref().map(from_source).transpose()?;
+    stage(&Work { context, target }, &changes, RewriteKind::Overwrite).await
+}
+
+/// Stages `MERGE INTO`.
+///
+/// # Errors
+/// `InvalidInput` when more than one source row acts on a target row, for columns the
+/// table lacks, and for values that do not fit.
+pub(crate) async fn merge_into(
+    context: &WriteContext,
+    target: &Target,
+    statement: &Merge,
+) -> Result<Staged> {
+    let changes = Changes::merge(statement)?;
+    stage(&Work { context, target }, &changes, RewriteKind::Overwrite).await
+}
+
+async fn stage(work: &Work<'_>, changes: &Changes, kind: RewriteKind) -> Result<Staged> {
+    let question = Question::new(work, changes)?;
+    let reads = question.reads(work)?;
+    let asked = question.ask(work).await?;
+    let acting = Acting::collect(work, asked).await?;
+    if acting.rows() == 0 {
         return Ok(Staged::default());
     }
-    let changed = work.run(matching.select(values)?, Some(&paths)).await?;
-    let changed = work.assigned(changed, None)?;
-    let others = matching.others(&work, &paths).await?;
-    let rows = changed.chain(others).boxed();
-    let updated = found.values().sum();
-    exchange(&work, &paths, Some(rows), RewriteKind::Overwrite, updated).await
-}
-
-/// For each column of the target, the expression an UPDATE gives it; the column itself
-/// where it is not assigned.
-pub(super) fn assigned(
-    work: &Work<'_>,
-    alias: &str,
-    assignments: &[Assignment],
-) -> Result<Vec<Expr>> {
-    let table = work.columns();
-    let mut values: Vec<Option<Expr>> = vec![None; table.fields().len()];
-    for assignment in assignments {
-        let AssignmentTarget::ColumnName(name) = &assignment.target else {
-            return Err(Error::unsupported(format!(
-                "{assignment}: columns are set one by one"
-            )));
-        };
-        let at = position(&table, &last_part(name)?)?;
-        let mut value = assignment.value.clone();
-        shorten(&mut value, alias);
-        if values[at].replace(value).is_some() {
-            return Err(Error::invalid(format!("column {name} is set twice")));
+    let gone = acting.gone().clone();
+    let rows = acting.rows();
+    let changed = acting.changed()?;
+    let mut staged = match gone.is_empty() {
+        true => super::insert::append(work, changed).await?,
+        false => {
+            let others = work.others(&gone).await?;
+            let paths = gone.paths()?;
+            exchange(work, &paths, others.chain(changed).boxed(), kind).await?
         }
-    }
-    let columns = table.fields().iter().zip(values);
-    Ok(columns
-        .map(|(field, value)| value.unwrap_or_else(|| column(alias, field.name())))
-        .collect())
+    };
+    staged.rows = rows;
+    staged.reads = reads;
+    Ok(staged)
 }
 
-/// The rows of the target that a condition holds for.
-struct Matching {
-    alias: String,
-    condition: Expr,
-}
-
-impl Matching {
-    fn new(factor: &TableFactor, table: &str, condition: &Expr) -> Result<Self> {
-        let mut condition = condition.clone();
-        shorten(&mut condition, table);
-        Ok(Matching {
-            alias: name_of(factor)?,
-            condition,
-        })
-    }
-
-    /// The rows, as `values` each.
-    fn select(&self, values: Vec<Expr>) -> Result<Query> {
-        let mut made = query("SELECT 1")?;
-        let select = select_mut(&mut made)?;
-        select.from = vec![target_as(&self.alias)?];
-        select.selection = Some(self.condition.clone());
-        let values = values.into_iter().enumerate();
-        select.projection = values
-            .map(|(at, value)| item(value, &format!("c{at}")))
-            .collect();
-        Ok(made)
-    }
-
-    /// How many there are in each file that has one.
-    fn count(&self) -> Result<Query> {
-        let mut counted = query(&format!(
-            "SELECT \"{FILE}\", count(*) FROM x GROUP BY \"{FILE}\""
-        ))?;
-        let select = select_mut(&mut counted)?;
-        select.from = vec![target_as(&self.alias)?];
-        select.selection = Some(self.condition.clone());
-        Ok(counted)
-    }
-
-    /// The other rows in the files `paths`: those the condition is false or null for.
-    async fn others(&self, work: &Work<'_>, paths: &HashSet<Path>) -> Result<Rows> {
-        let columns = work.columns();
-        let columns = columns.fields().iter();
-        let columns: Vec<Expr> = columns.map(|f| column(&self.alias, f.name())).collect();
-        let query = match has_subquery(&self.condition) {
-            false => {
-                let mut query = self.select(columns)?;
-                let condition = Box::new(nested(self.condition.clone()));
-                select_mut(&mut query)?.selection = Some(Expr::IsNotTrue(condition));
-                query
-            }
-            // Subqueries can be in a WHERE only as it was written.
-            true => {
-                let places = [FILE, ROW].map(|name| column(&self.alias, name));
-                let gone = self.select(places.to_vec())?;
-                let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
-                query(&without(&columns, &self.alias, &[gone])?)?
-            }
-        };
-        let rows = work.run(query, Some(paths)).await?;
-        work.assigned(rows, None)
-    }
-}
-
-/// The text of a query for `columns` of the target's rows, as `alias`, that are in none of
-/// `gone`, which give file and row number.
-pub(super) fn without(columns: &[String], alias: &str, gone: &[Query]) -> Result<String> {
-    let from = target_as(alias)?;
-    let mut text = format!("SELECT {} FROM {from}", columns.join(", "));
-    let alias = super::sql::quoted(alias);
-    for (at, gone) in gone.iter().enumerate() {
-        text.push_str(&format!(
-            " LEFT ANTI JOIN ({gone}) AS \"\u{1}gone{at}\" \
-             ON {alias}.\"{FILE}\" = \"\u{1}gone{at}\".c0 \
-             AND {alias}.\"{ROW}\" = \"\u{1}gone{at}\".c1"
-        ));
-    }
-    Ok(text)
-}
-
-/// The files of `found` all of whose rows match, and the others.
-async fn split(
-    work: &Work<'_>,
-    found: &BTreeMap<Path, u64>,
-) -> Result<(HashSet<Path>, HashSet<Path>)> {
-    let paths: HashSet<Path> = found.keys().cloned().collect();
-    let mut whole = HashSet::new();
-    for file in work.files(&paths).await? {
-        // With delete files, how many rows are left is not known here.
-        let rows = file.deletes.is_empty().then(|| file.file.record_count());
-        if rows.is_some_and(|rows| found.get(&file.path) == Some(&rows)) {
-            whole.insert(file.path);
-        }
-    }
-    let partly = paths.difference(&whole).cloned().collect();
-    Ok((whole, partly))
-}
-
-/// Stages that the files `paths` go and `rows` come in their place; `changed` rows are
-/// reported.
-pub(super) async fn exchange(
+/// Stages that the files `paths` go and `rows` come in their place.
+async fn exchange(
     work: &Work<'_>,
     paths: &HashSet<Path>,
-    rows: Option<Rows>,
+    rows: Rows,
     kind: RewriteKind,
-    changed: u64,
 ) -> Result<Staged> {
-    if paths.is_empty() && rows.is_none() {
-        return Ok(Staged::default());
-    }
-    let added = match rows {
-        Some(rows) => work.write(rows).await?.0,
-        None => Vec::new(),
-    };
     let rewrite = Rewrite {
         removed: work.files(paths).await?,
-        added,
+        added: work.write(rows).await?.0,
         kind,
         summary: BTreeMap::new(),
     };
@@ -246,24 +120,21 @@ pub(super) async fn exchange(
     let staged = work.context.lake().stage_rewrite(table, rewrite).await?;
     Ok(Staged {
         operations: vec![staged],
-        rows: changed,
+        ..Staged::default()
     })
 }
 
 /// Stages that all rows go.
 async fn everything(work: &Work<'_>) -> Result<Staged> {
-    let mut all = query(&format!(
-        "SELECT \"{FILE}\", count(*) FROM x GROUP BY \"{FILE}\""
-    ))?;
-    select_mut(&mut all)?.from = vec![target_as("t")?];
-    let rows = work.counts(all).await?.values().sum();
     if work.target.table.data_files().await?.is_empty() {
         return Ok(Staged::default());
     }
+    let rows = work.count().await?;
     let staged = work.context.lake().stage_truncate(&work.target.table);
     Ok(Staged {
         operations: vec![staged.await?],
         rows,
+        ..Staged::default()
     })
 }
 

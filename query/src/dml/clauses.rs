@@ -1,16 +1,25 @@
-//! What a MERGE asks for: its source, how rows match, and the WHEN clauses.
+//! What a statement does to the rows of a table: DELETE, UPDATE and MERGE in one form.
 use catalog::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
-    Assignment, Expr, Merge, MergeAction, MergeClause, MergeClauseKind, MergeInsertExpr,
-    TableFactor,
+    Assignment, Expr, JoinConstraint, JoinOperator, Merge, MergeAction, MergeClause,
+    MergeClauseKind, MergeInsertExpr, TableFactor,
 };
 
 use super::sql::has_subquery;
 
-/// Rows of a source and what they do to the rows of a target.
+/// The most WHEN clauses of one MERGE.
+const MOST_CLAUSES: usize = 50;
+
+/// Rows of a target, or pairs of them with those of a source, and what becomes of them.
 pub(super) struct Changes {
-    pub(super) source: TableFactor,
-    pub(super) on: Expr,
+    /// The target, as the statement names it.
+    pub(super) target: TableFactor,
+    pub(super) source: Option<TableFactor>,
+    /// How source and target match in a MERGE; without, every pair is a match.
+    pub(super) on: Option<Expr>,
+    /// Which rows or pairs there are at all.
+    pub(super) condition: Option<Expr>,
+    /// The first that a row or pair is for acts on it.
     pub(super) clauses: Vec<Clause>,
 }
 
@@ -24,7 +33,7 @@ pub(super) struct Clause {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A target row and a source row that match.
+    /// A target row, with the source row that matches it where there is a source.
     Matched,
     /// A source row without a target row.
     SourceOnly,
@@ -39,34 +48,62 @@ pub(super) enum Action {
 }
 
 impl Changes {
-    /// Those of `statement`.
+    /// Those of a MERGE.
     ///
     /// # Errors
     /// `InvalidInput` or `Unsupported` for a WHEN that cannot be.
-    pub(super) fn of(statement: &Merge) -> Result<Self> {
+    pub(super) fn merge(statement: &Merge) -> Result<Self> {
         if statement.output.is_some() {
             return Err(Error::unsupported("OUTPUT is not supported in MERGE"));
         }
+        let given = statement.clauses.len();
+        if given > MOST_CLAUSES {
+            return Err(Error::invalid(format!(
+                "a MERGE has at most {MOST_CLAUSES} WHEN clauses, not {given}"
+            ))
+            .with_hint("let the source compute what differs, with CASE"));
+        }
         let clauses = statement.clauses.iter().map(Clause::new);
         Ok(Changes {
-            source: statement.source.clone(),
-            on: statement.on.as_ref().clone(),
+            target: statement.table.clone(),
+            source: Some(statement.source.clone()),
+            on: Some(statement.on.as_ref().clone()),
+            condition: None,
             clauses: clauses.collect::<Result<_>>()?,
         })
     }
 
-    /// `UPDATE .. SET assignments FROM source WHERE on`.
-    pub(super) fn update(source: TableFactor, on: Expr, assignments: &[Assignment]) -> Self {
+    /// `action` on the rows of `target` that `condition` holds for.
+    pub(super) fn of_rows(target: TableFactor, condition: Option<Expr>, action: Action) -> Self {
         let clause = Clause {
             kind: Kind::Matched,
             condition: None,
-            action: Action::Update(assignments.to_vec()),
+            action,
         };
         Changes {
-            source,
-            on,
+            target,
+            source: None,
+            on: None,
+            condition,
             clauses: vec![clause],
         }
+    }
+
+    /// How the source is joined to the target, so that all rows the clauses are for come out.
+    pub(super) fn join(&self) -> Option<(JoinOperator, TableFactor)> {
+        let has = |kind| self.clauses.iter().any(|clause| clause.kind == kind);
+        let source = self.source.clone()?;
+        let Some(on) = self.on.clone() else {
+            return Some((JoinOperator::CrossJoin(JoinConstraint::None), source));
+        };
+        let on = JoinConstraint::On(on);
+        let operator = match (has(Kind::TargetOnly), has(Kind::SourceOnly)) {
+            (false, false) => JoinOperator::Inner(on),
+            (true, false) => JoinOperator::Left(on),
+            (false, true) => JoinOperator::Right(on),
+            (true, true) => JoinOperator::FullOuter(on),
+        };
+        Some((operator, source))
     }
 }
 

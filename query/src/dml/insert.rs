@@ -24,7 +24,7 @@ pub(crate) async fn insert(
     statement: &Insert,
 ) -> Result<Staged> {
     check(statement)?;
-    let work = Work::new(context, target);
+    let work = Work { context, target };
     let source = statement.source.as_deref().ok_or_else(|| {
         Error::unsupported("INSERT without rows is not supported")
             .with_hint("use INSERT INTO table VALUES (...) or INSERT INTO table SELECT ...")
@@ -32,11 +32,13 @@ pub(crate) async fn insert(
     let table = work.columns();
     let result = context.run(source.clone()).await?;
     let sources = sources(&table, &statement.columns, result.schema.fields().len())?;
-    let rows = work.assigned(result, Some(sources))?;
-    match statement.overwrite {
-        true => overwrite(&work, rows).await,
-        false => append(&work, rows).await,
-    }
+    let rows = work.assigned(result, sources)?;
+    let mut staged = match statement.overwrite {
+        true => overwrite(&work, rows).await?,
+        false => append(&work, rows).await?,
+    };
+    staged.reads = work.reads(source.clone())?;
+    Ok(staged)
 }
 
 /// Stages the rows of `rows` as an append to `target`, columns matched by name and cast to
@@ -49,7 +51,7 @@ pub(crate) async fn append_rows(
     target: &Target,
     rows: QueryResult,
 ) -> Result<Staged> {
-    let work = Work::new(context, target);
+    let work = Work { context, target };
     let table = work.columns();
     for field in rows.schema.fields() {
         position(&table, field.name())?;
@@ -57,7 +59,7 @@ pub(crate) async fn append_rows(
     let fields = table.fields().iter();
     let sources = fields.map(|field| rows.schema.index_of(field.name()).ok());
     let sources = sources.collect();
-    let rows = work.assigned(rows, Some(sources))?;
+    let rows = work.assigned(rows, sources)?;
     append(&work, rows).await
 }
 
@@ -74,6 +76,7 @@ pub(super) async fn append(work: &Work<'_>, rows: Rows) -> Result<Staged> {
     Ok(Staged {
         operations: vec![staged.await?],
         rows,
+        ..Staged::default()
     })
 }
 
@@ -94,6 +97,7 @@ async fn overwrite(work: &Work<'_>, rows: Rows) -> Result<Staged> {
     Ok(Staged {
         operations: vec![staged.await?],
         rows,
+        ..Staged::default()
     })
 }
 

@@ -1,27 +1,27 @@
-//! Queries over the rows of a statement's target, and writing what they give.
-use std::collections::{BTreeMap, HashMap, HashSet};
+//! The rows of a statement's target, and writing those that come in their place.
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema};
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Schema;
 use catalog::{Error, Result};
-use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
-use datafusion::sql::sqlparser::ast::Query;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use lake::{DataFile, ScanFile};
 use object_store::path::Path;
 
 use super::assign::Assign;
+use super::gone::Gone;
+use crate::catalogs::PinnedRefs;
 use crate::error::stream_error;
-use crate::statement::QueryResult;
+use crate::statement::{Prepared, QueryResult};
 use crate::table::TargetRows;
 use crate::write::{Target, WriteContext};
-
-/// The name of the target among a statement's own tables.
-pub(super) const TARGET: &str = "target";
 
 /// Rows on their way into a table's files.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
@@ -30,65 +30,83 @@ pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
 pub(super) struct Work<'a> {
     pub(super) context: &'a WriteContext,
     pub(super) target: &'a Target,
-    /// What `now()` is in all queries of the statement: were it later in the one that
-    /// keeps rows than in the one that changes them, some would be in neither.
-    started: DateTime<Utc>,
 }
 
-impl<'a> Work<'a> {
-    pub(super) fn new(context: &'a WriteContext, target: &'a Target) -> Self {
-        Work {
-            context,
-            target,
-            started: Utc::now(),
-        }
+impl Work<'_> {
+    /// The target's rows with their places, after its columns; those in the files `only`,
+    /// where given.
+    pub(super) fn provider(&self, only: Option<HashSet<Path>>) -> Arc<dyn TableProvider> {
+        let store = self.context.lake().store();
+        Arc::new(TargetRows::new(self.target.table.clone(), store, only))
     }
 
-    /// Runs `query`, to which the target is a table of its own; of the target's rows it
-    /// sees those in the files `only`, where given.
-    pub(super) async fn run(
-        &self,
-        query: Query,
-        only: Option<&HashSet<Path>>,
-    ) -> Result<QueryResult> {
-        let store = self.context.lake().store();
-        let rows = TargetRows::new(self.target.table.clone(), store, only.cloned());
-        let rows: Arc<dyn TableProvider> = Arc::new(rows);
-        let own = HashMap::from([(TARGET.to_owned(), rows)]);
-        let mut prepared = self.context.plan_with(query, own).await?;
-        super::refuse_volatile(&prepared)?;
-        let mut state = prepared.state.as_ref().clone();
-        state.execution_props_mut().query_execution_start_time = Some(self.started);
-        prepared.state = Arc::new(state);
+    async fn scan(&self, only: HashSet<Path>) -> Result<QueryResult> {
+        let source = provider_as_source(self.provider(Some(only)));
+        let plan = LogicalPlanBuilder::scan("target", source, None);
+        let plan = plan.and_then(LogicalPlanBuilder::build);
+        let engine = self.context.engine();
+        let prepared = Prepared {
+            state: Arc::new(engine.state(PinnedRefs::default(), self.context.scope())),
+            plan: plan.map_err(stream_error)?,
+            commits: Default::default(),
+        };
         prepared.bind(&[]).await?.run()
     }
 
-    /// Runs `query`, whose rows are paths of files and a count each.
-    pub(super) async fn counts(&self, query: Query) -> Result<BTreeMap<Path, u64>> {
-        let mut batches = self.run(query, None).await?.stream;
-        let mut counts = BTreeMap::new();
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(stream_error)?;
-            let paths = batch.column(0).as_string::<i32>();
-            let rows = batch.column(1).as_primitive::<Int64Type>();
-            for (path, count) in paths.iter().flatten().zip(rows.values()) {
-                let path = Path::parse(path)
-                    .map_err(|e| Error::internal("a file's path changed").with_source(e))?;
-                *counts.entry(path).or_default() += count.unsigned_abs();
+    /// The rows that are in a file with rows in `gone`, and not in it themselves.
+    pub(super) async fn others(&self, gone: &Gone) -> Result<Rows> {
+        let mut partly = HashSet::new();
+        for file in self.files(&gone.paths()?).await? {
+            // With delete files, how many rows are left is not known here.
+            let all = file.deletes.is_empty().then(|| file.file.record_count());
+            if all != Some(gone.count(&file.path)) {
+                partly.insert(file.path);
             }
         }
-        Ok(counts)
+        if partly.is_empty() {
+            return Ok(futures::stream::empty().boxed());
+        }
+        let QueryResult { schema, stream, .. } = self.scan(partly).await?;
+        let table = self.columns();
+        let width = table.fields().len();
+        let assign = Assign::new(&table, &schema, (0..width).map(Some).collect())?;
+        let gone = gone.clone();
+        let rows = stream.map_err(stream_error).map(move |batch| {
+            let batch = batch?;
+            let others = gone.others(&batch, [width, width + 1])?;
+            assign.batch(&filter_record_batch(&batch, &others).map_err(filtering)?)
+        });
+        Ok(rows.boxed())
     }
 
-    /// The rows of `result` as rows of the target: by position when `sources` is `None`.
+    /// How many rows the target has.
+    pub(super) async fn count(&self) -> Result<u64> {
+        let mut rows = 0;
+        let mut unknown = HashSet::new();
+        for file in self.target.table.data_files().await?.iter() {
+            match file.deletes.is_empty() {
+                true => rows += file.file.record_count(),
+                false => {
+                    unknown.insert(file.path.clone());
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            let mut stream = self.scan(unknown).await?.stream;
+            while let Some(batch) = stream.next().await {
+                rows += batch.map_err(stream_error)?.num_rows() as u64;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of `result` as rows of the target: column by column as `sources` says.
     pub(super) fn assigned(
         &self,
         result: QueryResult,
-        sources: Option<Vec<Option<usize>>>,
+        sources: Vec<Option<usize>>,
     ) -> Result<Rows> {
-        let schema = self.columns();
-        let sources = sources.unwrap_or_else(|| (0..schema.fields().len()).map(Some).collect());
-        let assign = Assign::new(&schema, &result.schema, sources)?;
+        let assign = Assign::new(&self.columns(), &result.schema, sources)?;
         let rows = result.stream.map_err(stream_error);
         let rows = rows.map(move |batch| assign.batch(&batch?));
         Ok(rows.boxed())
@@ -117,4 +135,9 @@ impl<'a> Work<'a> {
         let chosen = files.iter().filter(|file| paths.contains(&file.path));
         Ok(chosen.cloned().collect())
     }
+}
+
+/// What a failing filter of a batch means.
+pub(super) fn filtering(error: arrow::error::ArrowError) -> Error {
+    Error::internal("rows could not be filtered").with_source(error)
 }

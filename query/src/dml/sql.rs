@@ -1,83 +1,89 @@
-//! Queries made of parts of a writing statement.
+//! Queries put together from the parts of a writing statement, as trees: what a client wrote,
+//! or gave as a parameter, is never turned into text and read again.
 use std::ops::ControlFlow;
 
 use catalog::{Error, Result};
+use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, Join, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableFactor, TableWithJoins, Visit, Visitor,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
-use super::rows::TARGET;
-use crate::scope::OWN;
+use crate::error::stream_error;
+use crate::scope::Scope;
+use crate::sql;
 
-/// Parses a query of this crate's own making.
+/// `SELECT items FROM target join source WHERE condition`.
 ///
 /// # Errors
-/// `Internal` when it is none.
-pub(super) fn query(text: &str) -> Result<Query> {
-    let parser = Parser::new(&GenericDialect {}).try_with_sql(text);
-    let parsed = parser.and_then(|mut parser| parser.parse_query());
-    let wrong = |e| Error::internal(format!("could not parse {text:?}")).with_source(e);
-    Ok(*parsed.map_err(wrong)?)
+/// None in practice.
+pub(super) fn select(
+    items: Vec<SelectItem>,
+    target: TableFactor,
+    join: Option<(JoinOperator, TableFactor)>,
+    condition: Option<Expr>,
+) -> Result<Query> {
+    let mut query = sql::query("SELECT 1")?;
+    let select = select_mut(&mut query)?;
+    if !items.is_empty() {
+        select.projection = items;
+    }
+    let joins = join.into_iter().map(|(join_operator, relation)| Join {
+        relation,
+        global: false,
+        join_operator,
+    });
+    select.from = vec![TableWithJoins {
+        relation: target,
+        joins: joins.collect(),
+    }];
+    select.selection = condition;
+    Ok(query)
 }
 
-/// The one SELECT that `query` is.
-///
-/// # Errors
-/// `Internal` when it is something else.
-pub(super) fn select_mut(query: &mut Query) -> Result<&mut Select> {
+fn select_mut(query: &mut Query) -> Result<&mut Select> {
     match query.body.as_mut() {
         SetExpr::Select(select) => Ok(select),
         _ => Err(Error::internal("a query of a statement is no SELECT")),
     }
 }
 
-/// `name` as SQL spells it whatever it holds.
-pub(super) fn quoted(name: &str) -> Ident {
-    Ident::with_quote('"', name)
+/// `query` without the first table of its FROM, for asking what else it reads.
+pub(super) fn without_target(mut query: Query) -> Result<Query> {
+    let select = select_mut(&mut query)?;
+    let joined = select.from.drain(..).flat_map(|from| from.joins);
+    let joined = joined.map(|join| TableWithJoins {
+        relation: join.relation,
+        joins: Vec::new(),
+    });
+    let joined: Vec<TableWithJoins> = joined.collect();
+    select.from = joined;
+    Ok(query)
 }
 
-/// The column `name` of `table`.
-pub(super) fn column(table: &str, name: &str) -> Expr {
-    Expr::CompoundIdentifier(vec![quoted(table), quoted(name)])
-}
-
-/// `expr` under the name `name` in a SELECT.
-pub(super) fn item(expr: Expr, name: &str) -> SelectItem {
+/// `expr` as the column `name` of a SELECT.
+pub(super) fn item(expr: Expr, name: String) -> SelectItem {
     SelectItem::ExprWithAlias {
         expr,
-        alias: quoted(name),
+        alias: Ident::with_quote('"', name),
     }
 }
 
-/// The statement's target under `alias`, for a FROM.
+/// The column `name` of the table that a FROM calls as `factor` says.
 ///
 /// # Errors
-/// None in practice.
-pub(super) fn target_as(alias: &str) -> Result<TableWithJoins> {
-    let alias = quoted(alias);
-    let mut query = query(&format!(
-        "SELECT 1 FROM \"{OWN}\".\"{OWN}\".{TARGET} AS {alias}"
-    ))?;
-    let from = &mut select_mut(&mut query)?.from;
-    from.pop()
-        .ok_or_else(|| Error::internal("a query of a statement has no FROM"))
-}
-
-/// `left AND right`.
-pub(super) fn and(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryOp {
-        left: Box::new(nested(left)),
-        op: BinaryOperator::And,
-        right: Box::new(nested(right)),
-    }
-}
-
-/// `(expr)`.
-pub(super) fn nested(expr: Expr) -> Expr {
-    Expr::Nested(Box::new(expr))
+/// `InvalidInput` when it has no name.
+pub(super) fn column_of(factor: &TableFactor, name: &str) -> Result<Expr> {
+    let mut parts = match (alias(factor), factor) {
+        (Some(alias), _) => vec![alias.name.clone()],
+        (None, TableFactor::Table { name, .. }) => {
+            let parts = name.0.iter().filter_map(|part| part.as_ident());
+            parts.cloned().collect()
+        }
+        _ => return Err(nameless(factor)),
+    };
+    parts.push(Ident::with_quote('"', name));
+    Ok(Expr::CompoundIdentifier(parts))
 }
 
 /// Whether a subquery is in `expr`.
@@ -92,32 +98,79 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
     expr.visit(&mut Finder).is_break()
 }
 
-/// What a statement calls its target: the alias, or the last part of the name.
-pub(super) fn name_of(factor: &TableFactor) -> Result<String> {
+fn alias(factor: &TableFactor) -> Option<&TableAlias> {
     match factor {
-        TableFactor::Table {
-            alias: Some(alias), ..
-        }
-        | TableFactor::Derived {
-            alias: Some(alias), ..
-        } => plain_alias(alias),
-        TableFactor::Table { name, .. } => last_part(name),
-        _ => Err(Error::invalid(format!("{factor} needs a name")).with_hint("add AS name")),
+        TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } => alias.as_ref(),
+        _ => None,
     }
 }
 
-fn plain_alias(alias: &TableAlias) -> Result<String> {
-    match alias.columns.is_empty() {
-        true => Ok(normal(&alias.name)),
-        false => Err(
-            Error::unsupported(format!("columns cannot be renamed in the alias {alias}"))
-                .with_hint("rename them in a subquery"),
-        ),
+/// What a statement calls a table: the alias, or the last part of the name.
+///
+/// # Errors
+/// `InvalidInput` when it has no name.
+pub(super) fn name_of(factor: &TableFactor) -> Result<String> {
+    match (alias(factor), factor) {
+        (Some(alias), _) => Ok(normal(&alias.name)),
+        (None, TableFactor::Table { name, .. }) => last_part(name),
+        _ => Err(nameless(factor)),
+    }
+}
+
+fn nameless(factor: &TableFactor) -> Error {
+    Error::invalid(format!("{factor} needs a name")).with_hint("add AS name")
+}
+
+/// Refuses that the target's columns are renamed.
+///
+/// # Errors
+/// `Unsupported` then.
+pub(super) fn check_target(factor: &TableFactor) -> Result<()> {
+    match alias(factor) {
+        Some(alias) if !alias.columns.is_empty() => Err(Error::unsupported(format!(
+            "the columns of the target cannot be renamed, as in {alias}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The column of `target` that `name` is, which may say whose column it is.
+///
+/// # Errors
+/// `InvalidInput` for a column of anything else.
+pub(super) fn target_column(
+    name: &ObjectName,
+    target: &TableFactor,
+    scope: &Scope,
+) -> Result<String> {
+    let column = last_part(name)?;
+    let owner = ObjectName(name.0[..name.0.len() - 1].to_vec());
+    let is_target = match (owner.0.len(), alias(target), target) {
+        (0, ..) => true,
+        (1, ..) => last_part(&owner)? == name_of(target)?,
+        (_, None, TableFactor::Table { name, .. }) => {
+            let full = |name: &ObjectName| {
+                let reference = object_name_to_table_reference(name.clone(), true);
+                reference
+                    .map(|name| scope.full(&name))
+                    .map_err(stream_error)
+            };
+            full(&owner)? == full(name)?
+        }
+        _ => false,
+    };
+    match is_target {
+        true => Ok(column),
+        false => Err(Error::invalid(format!(
+            "{name} is no column of {}, the table that is changed",
+            name_of(target)?
+        ))
+        .with_hint("name the column alone")),
     }
 }
 
 /// The last part of `name`, as it is stored.
-pub(super) fn last_part(name: &ObjectName) -> Result<String> {
+fn last_part(name: &ObjectName) -> Result<String> {
     let part = name.0.last().and_then(|part| part.as_ident());
     part.map(normal)
         .ok_or_else(|| Error::invalid(format!("{name} is no name")))
@@ -129,23 +182,4 @@ pub(super) fn normal(name: &Ident) -> String {
         Some(_) => name.value.clone(),
         None => name.value.to_lowercase(),
     }
-}
-
-/// Shortens `ref.namespace.table.column` and `namespace.table.column` to `table.column`:
-/// in the queries made here the target has only its last name.
-pub(super) fn shorten(expr: &mut Expr, table: &str) {
-    struct Shortener<'a>(&'a str);
-    impl VisitorMut for Shortener<'_> {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let Expr::CompoundIdentifier(parts) = expr
-                && (3..=4).contains(&parts.len())
-                && normal(&parts[parts.len() - 2]) == self.0
-            {
-                parts.drain(..parts.len() - 2);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = expr.visit(&mut Shortener(table));
 }

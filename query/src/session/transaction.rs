@@ -1,5 +1,5 @@
 //! Statements staged one on the other, and their one commit.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::{CommitId, CommitMeta, Error, Key, Operation, RefKind, Result, Snapshot};
 
@@ -28,6 +28,8 @@ struct Work {
     operations: BTreeMap<Key, Operation>,
     /// What the statements did, in order.
     titles: Vec<String>,
+    /// Tables whose rows the changes hang on.
+    reads: BTreeSet<Key>,
 }
 
 impl Transaction {
@@ -53,6 +55,7 @@ impl Transaction {
         if !staged.operations.is_empty() {
             work.working = work.working.with(&staged.operations)?;
             work.add(staged.operations)?;
+            work.reads.extend(staged.reads);
             work.titles.push(title);
         }
         self.work = Some(work);
@@ -66,9 +69,10 @@ impl Transaction {
         };
         let meta = CommitMeta::new(author, message(&work.titles));
         let operations: Vec<Operation> = work.operations.into_values().collect();
+        let reads = work.reads.into_iter().collect();
         let commit = engine
             .lake()
-            .commit(&work.branch, meta, &work.base, operations)
+            .commit_reading(&work.branch, meta, &work.base, operations, reads)
             .await?;
         Ok(Some(commit.id()))
     }
@@ -107,6 +111,7 @@ impl Work {
             base,
             operations: BTreeMap::new(),
             titles: Vec::new(),
+            reads: BTreeSet::new(),
         })
     }
 

@@ -5,12 +5,16 @@ use arrow::datatypes::DataType;
 use catalog::{Error, Result};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, SetExpr, Statement, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, SetExpr, Statement, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 
 use super::Write;
 use crate::error::stream_error;
 use crate::sql;
+
+/// The most rows of parameters for a statement that rewrites files for each.
+const MOST_ROWS: usize = 100;
 
 impl Write {
     /// The statements to run for `rows` of parameter values: one, or one for each row.
@@ -29,6 +33,16 @@ impl Write {
         }
         if let Some(whole) = self.bind_values(rows)? {
             return Ok(vec![whole]);
+        }
+        let inserts =
+            matches!(self, Write::Rows(it) if matches!(it.as_ref(), Statement::Insert(_)));
+        if !inserts && rows.len() > MOST_ROWS {
+            return Err(Error::invalid(format!(
+                "{} takes at most {MOST_ROWS} rows of parameters, not {}: each changes files anew",
+                self.verb(),
+                rows.len()
+            ))
+            .with_hint("load the rows into a table of their own, and MERGE from that"));
         }
         rows.iter().map(|row| self.bind_row(row)).collect()
     }
@@ -193,7 +207,14 @@ fn literal(scalar: &ScalarValue) -> Result<Expr> {
             Ok(Expr::value(Value::SingleQuotedString(text)))
         }
         DataType::Boolean => Ok(Expr::value(Value::Boolean(text == "true"))),
-        other if other.is_integer() => Ok(Expr::value(Value::Number(text, false))),
+        // As SQL has it, a number has no sign: the planner takes -(-5) for a number "--5".
+        other if other.is_integer() => Ok(match text.strip_prefix('-') {
+            Some(digits) => Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr: Box::new(Expr::value(Value::Number(digits.to_owned(), false))),
+            },
+            None => Expr::value(Value::Number(text, false)),
+        }),
         other => sql::expression(&format!(
             "arrow_cast('{text}', '{}')",
             other.to_string().replace('\'', "''")

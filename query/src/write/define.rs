@@ -53,7 +53,7 @@ pub(super) async fn stage(
     };
     Ok(Staged {
         operations,
-        rows: 0,
+        ..Staged::default()
     })
 }
 

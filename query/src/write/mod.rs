@@ -37,6 +37,8 @@ pub(crate) struct Staged {
     pub(crate) operations: Vec<Operation>,
     /// Rows inserted, deleted or updated.
     pub(crate) rows: u64,
+    /// Tables whose rows the changes hang on: with other ones they would be wrong.
+    pub(crate) reads: Vec<Key>,
 }
 
 /// A statement that changes tables.

@@ -66,7 +66,7 @@ pub(super) async fn create(
     let Some(rows) = rows else {
         return Ok(Staged {
             operations: vec![made],
-            rows: 0,
+            ..Staged::default()
         });
     };
     let snapshot = base.with(std::slice::from_ref(&made))?;
