@@ -192,6 +192,13 @@ impl Catalog {
         self.snapshot(commit.id).await
     }
 
+    /// The snapshot that `spec` names, for whoever goes on to commit something that needs it:
+    /// `NotFound` also for a commit that is being collected.
+    pub async fn resolve_to_build_on(&self, spec: &str) -> Result<Snapshot> {
+        let commit = resolve(&self.0, spec, Look::Anew).await?;
+        self.snapshot(commit.id).await
+    }
+
     /// The commit that `spec` names: a branch or tag; a commit hash, or at least 8 digits of it
     /// where no ref has that name; a ref followed by `@<hash or digits>` (a commit of its
     /// history) or by `@2026-11-01T00:00:00Z` (where the ref was then). Each may end in `~N`, N

@@ -67,7 +67,8 @@ pub async fn train(
     let head = lake.catalog().head(branch).await?;
     registry::check_key(&head, &spec.model)?;
     let pinned = match &spec.dataset.reference {
-        Some(reference) => lake.catalog().resolve(reference).await?,
+        // The model will hold the commit, which must not be on its way out.
+        Some(reference) => lake.catalog().resolve_to_build_on(reference).await?,
         None => head,
     };
     let dataset = Dataset::read(lake, engine, &spec.dataset, spec.xgboost.task, &pinned).await?;

@@ -47,7 +47,7 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     reflog: Option<Duration>,
     /// Squash ingest's commits older than this: of each interval only the last keeps its
-    /// tables [setting: gc.squash_ingest_after]
+    /// tables; 0s for never [setting: gc.squash_ingest_after]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     squash_ingest_after: Option<Duration>,
     /// The interval that --squash-ingest-after keeps one commit of [setting: gc.keep_every]
@@ -90,11 +90,8 @@ fn options(args: &GcArgs, settings: &Settings) -> Result<CollectOptions> {
         return Err(Error::invalid("the interval to keep a commit of is 0")
             .with_hint("give --keep-every or gc.keep_every a value such as 1h"));
     }
-    let older_than = match args.squash_ingest_after {
-        None if gc.squash_ingest_after.is_zero() => None,
-        None => Some(gc.squash_ingest_after),
-        Some(given) => Some(given),
-    };
+    let older_than = args.squash_ingest_after.unwrap_or(gc.squash_ingest_after);
+    let older_than = Some(older_than).filter(|age| !age.is_zero());
     Ok(CollectOptions {
         grace,
         reflog: args.reflog.unwrap_or(gc.reflog),
@@ -256,6 +253,26 @@ fn count_json(count: Count) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_of_zero_means_never() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: GcArgs,
+        }
+        let squash = |flags: &[&str], setting: u64| {
+            let command = <Command as clap::Parser>::parse_from(["gc"].iter().chain(flags));
+            let mut settings = Settings::default();
+            settings.gc.squash_ingest_after = Duration::from_secs(setting);
+            let squash = options(&command.args, &settings).unwrap().squash;
+            squash.map(|policy| policy.older_than.as_secs())
+        };
+        assert_eq!(squash(&[], 0), None);
+        assert_eq!(squash(&[], 60), Some(60));
+        assert_eq!(squash(&["--squash-ingest-after", "2s"], 60), Some(2));
+        assert_eq!(squash(&["--squash-ingest-after", "0s"], 60), None);
+    }
 
     #[test]
     fn sizes_are_readable() {

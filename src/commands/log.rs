@@ -53,10 +53,20 @@ pub(crate) async fn run(args: LogArgs, settings: Settings) -> Result<()> {
         };
     }
     let commits = catalog.log(&args.reference, args.number).await?;
-    let names = names(catalog).await?;
+    let mut names = names(catalog).await?;
+    let squashed = catalog.collector().squashed(&commits).await?;
+    if !args.json {
+        for id in &squashed {
+            names.entry(*id).or_default().push("squashed".to_owned());
+        }
+    }
     let names = |commit: &Commit| names.get(&commit.id).map_or(&[][..], Vec::as_slice);
     if args.json {
-        let list = commits.iter().map(|commit| to_json(commit, names(commit)));
+        let list = commits.iter().map(|commit| {
+            let mut json = to_json(commit, names(commit));
+            json["squashed"] = squashed.contains(&commit.id).into();
+            json
+        });
         return output::print_json(&list.collect());
     }
     output::print(&match args.oneline {

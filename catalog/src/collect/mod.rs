@@ -24,6 +24,7 @@ mod paths;
 mod squash;
 mod walk;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -113,6 +114,18 @@ impl Collector {
     pub async fn walk(&self, policy: Option<SquashPolicy>, now: DateTime<Utc>) -> Result<Walk> {
         let recorded = Squashed::read(self.store().as_ref()).await?;
         Ok(Walk::new(Arc::clone(&self.inner), recorded, policy, now))
+    }
+
+    /// Those of `commits` whose tables were given up.
+    pub async fn squashed(&self, commits: &[Arc<Commit>]) -> Result<HashSet<CommitId>> {
+        let squashed = Squashed::read(self.store().as_ref()).await?;
+        let mut found = HashSet::new();
+        for commit in commits {
+            if squashed.next_of(&self.inner, commit).await?.is_some() {
+                found.insert(commit.id);
+            }
+        }
+        Ok(found)
     }
 
     /// Records what a walk that has settled found squashed, in place of what was recorded when

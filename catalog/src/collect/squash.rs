@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::catalog::Inner;
 use crate::model::{Commit, CommitId, FORMAT, check_format};
-use crate::{Error, Result, history};
+use crate::{Error, ErrorKind, Result, history};
 
 const FOLDER: &str = "_catalog/squashed";
 /// Commit properties with this prefix mark a commit of ingest.
@@ -99,7 +99,8 @@ impl Squashed {
         Ok(instead)
     }
 
-    async fn next_of(&self, inner: &Inner, commit: &Commit) -> Result<Option<CommitId>> {
+    /// The commit that is kept in place of `commit`, or was when that was squashed.
+    pub(super) async fn next_of(&self, inner: &Inner, commit: &Commit) -> Result<Option<CommitId>> {
         if !is_ingest(commit) {
             return Ok(None);
         }
@@ -107,14 +108,22 @@ impl Squashed {
             if !(range.from..=range.to).contains(&commit.depth) {
                 continue;
             }
-            let kept = inner.commits.get(range.kept).await?;
-            let there = history::at_depth(&inner.commits, &kept, commit.depth).await?;
-            if there.id == commit.id {
-                return Ok(Some(range.kept));
+            match before(inner, range.kept, commit.depth).await {
+                Ok(there) if there == commit.id => return Ok(Some(range.kept)),
+                Ok(_) => {}
+                // It is being collected, and so are those before it, if no other range has them.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(None)
     }
+}
+
+/// The commit at `depth` in the history of `kept`.
+async fn before(inner: &Inner, kept: CommitId, depth: u64) -> Result<CommitId> {
+    let kept = inner.commits.get(kept).await?;
+    Ok(history::at_depth(&inner.commits, &kept, depth).await?.id)
 }
 
 /// Refuses a commit whose tables were given up.

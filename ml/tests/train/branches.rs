@@ -1,6 +1,9 @@
 //! Models live in the catalog: branches hold them apart, merges promote them,
 //! and the same commit gives the same bytes.
+use std::time::Duration;
+
 use catalog::{ErrorKind, KeysOnly, MergeOptions};
+use lake::collect::CollectOptions;
 
 use crate::fixture::{Fixture, spec, telemetry};
 
@@ -132,4 +135,31 @@ async fn a_model_whose_bytes_were_changed_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn what_is_being_collected_is_not_trained_on() {
+    let fixture = Fixture::new().await;
+    fixture.branch("exp").await;
+    fixture.append("exp", telemetry(600, 610)).await;
+    let catalog = fixture.lake.catalog();
+    let lost = catalog.head("exp").await.unwrap().id();
+    catalog.delete_branch("exp", "test").await.unwrap();
+    let spec = spec("multi:softprob", "fault");
+    fixture.train(&spec, "main").await.unwrap();
+
+    let everything = CollectOptions {
+        grace: Duration::ZERO,
+        reflog: Duration::ZERO,
+        squash: None,
+        dry_run: false,
+    };
+    let noted = fixture.lake.collect(&everything, &|_| {}).await.unwrap();
+    assert!(!noted.condemned.is_empty());
+    assert!(catalog.resolve(&lost.to_string()).await.is_ok(), "readable");
+    let pinned = format!("time = \"ts\"\nref = \"{lost}\"");
+    let pinned = spec.replace("time = \"ts\"", &pinned);
+    let error = fixture.train(&pinned, "main").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.message().contains("being collected"), "{error}");
 }

@@ -311,6 +311,9 @@ async fn a_squashed_commit_says_so_and_gives_up_its_metadata() {
             .await;
         assert_eq!(made.unwrap_err().kind(), ErrorKind::NotFound);
     }
+    let log = catalog.log(MAIN, 100).await.unwrap();
+    let squashed = catalog.collector().squashed(&log).await.unwrap();
+    assert_eq!(squashed, [0, 1, 3, 4].map(|n| commits[n]).into());
     let options = MergeOptions::default();
     let back = catalog.revert("kept", MAIN, &options, &KeysOnly).await;
     assert!(back.unwrap_err().message().contains("squashed"));

@@ -1,9 +1,12 @@
 //! What must never be taken for garbage: a lakehouse under another base, what models were trained
 //! on, what others have put in the bucket.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use catalog::{Catalog, ErrorKind, MAIN, Store};
+use catalog::{Catalog, ErrorKind, MAIN, Store, StoreConfig};
+use futures::TryStreamExt;
 use lake::Lake;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -109,4 +112,28 @@ async fn a_folder_that_looks_like_a_table_is_not_one_without_its_metadata() {
     assert!(left.contains(&export));
     let lost = left.iter().find(|path| path.as_ref().contains("/lost-"));
     assert_eq!(lost, None);
+}
+
+#[tokio::test]
+async fn a_name_that_no_path_can_hold_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        url: folder.path().to_str().unwrap().to_owned(),
+        ..StoreConfig::default()
+    };
+    let store = Store::open(&config).await.unwrap();
+    let lake = Lake::new(Catalog::open(store).await.unwrap());
+    let made = lake.create_table(MAIN, &key(), &spec(), meta()).await;
+    made.unwrap();
+    std::fs::create_dir(folder.path().join("logs")).unwrap();
+    let name = OsStr::from_bytes(b"\xff.log");
+    std::fs::write(folder.path().join("logs").join(name), "x").unwrap();
+    let all = lake.store().object_store().list(None);
+    let listed = all.try_collect::<Vec<_>>().await;
+    assert!(matches!(
+        listed,
+        Err(object_store::Error::InvalidPath { .. })
+    ));
+    let report = lake.collect(&options(false), &|_| {}).await.unwrap();
+    assert_eq!(report.commits, 2);
 }
