@@ -199,6 +199,9 @@ async fn at_time(inner: &Inner, name: &str, head: Head, time: DateTime<Utc>) -> 
         return Ok(commit);
     };
     let found = history::at_or_before(&inner.commits, last, time).await?;
+    // A commit that was fast-forwarded to may be younger than its entry: it is there already.
+    let least = inner.commits.get(commit).await?.depth;
+    let found = found.filter(|found| found.depth > least);
     Ok(found.map_or(commit, |found| found.id))
 }
 

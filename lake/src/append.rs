@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
 use futures::future::try_join_all;
-use iceberg::spec::{DataFile, NestedFieldRef, TableMetadata};
+use iceberg::spec::{DataFile, NestedFieldRef, Schema, SchemaRef, TableMetadata};
 use uuid::Uuid;
 
 use crate::metadata::TableFiles;
@@ -25,6 +25,8 @@ pub struct Append {
     pub files: Vec<DataFile>,
     /// The partition spec the files follow: the table's default when they were written.
     pub partition_spec_id: i32,
+    /// The columns the files were written with.
+    pub schema: SchemaRef,
 }
 
 impl Append {
@@ -35,6 +37,7 @@ impl Append {
             table_uuid: table.uuid(),
             files,
             partition_spec_id: table.metadata().default_partition_spec_id(),
+            schema: Arc::clone(table.metadata().current_schema()),
         }
     }
 }
@@ -53,7 +56,7 @@ pub struct AppendChange {
 
 struct Added {
     uuid: Uuid,
-    files: Vec<AddedFile>,
+    files: Vec<(AddedFile, SchemaRef)>,
 }
 
 struct Watermark {
@@ -78,6 +81,8 @@ impl AppendChange {
                 continue;
             }
             let files = AddedFile::all(append.files, append.partition_spec_id);
+            let schema = &append.schema;
+            let files = files.into_iter().map(|file| (file, Arc::clone(schema)));
             added.files.extend(files);
         }
         tables.retain(|_, added| !added.files.is_empty());
@@ -108,7 +113,7 @@ impl AppendChange {
         let metadata = self.files.metadata(&location).await?;
         check(key, &metadata, added)?;
         let change = SnapshotChange {
-            added: added.files.clone(),
+            added: added.files.iter().map(|(file, _)| file.clone()).collect(),
             ..SnapshotChange::default()
         };
         let content = Content::IcebergTable {
@@ -173,10 +178,11 @@ fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
             format!("table {key} was dropped and created anew since the files were written");
         return Err(Error::conflict(message).with_hint("write the rows again"));
     }
-    for added in &added.files {
+    for (added, schema) in &added.files {
         let ids = added.file.value_counts().keys();
-        if let Some(id) = ids.copied().find(|id| !has_column(metadata, *id)) {
-            let message = format!("table {key} never had a column with field id {id}");
+        if let Some(id) = ids.copied().find(|id| !has_column(metadata, *id, schema)) {
+            let name = schema.name_by_field_id(id).unwrap_or("of the files");
+            let message = format!("table {key} never had column {name} with field id {id}");
             return Err(Error::conflict(message).with_hint("write the rows again"));
         }
         if let Some(field) = required(metadata).find(|field| !has_all(&added.file, field.id)) {
@@ -207,8 +213,16 @@ fn has_all(file: &DataFile, id: i32) -> bool {
     file.value_counts().contains_key(&id) && file.null_value_counts().get(&id) == Some(&0)
 }
 
-/// Files may have columns that were dropped meanwhile: nobody reads them there.
-fn has_column(metadata: &TableMetadata, id: i32) -> bool {
+/// Whether field `id` was once the column here that it is in `written`. Files may have
+/// columns that were dropped meanwhile: nobody reads them there.
+fn has_column(metadata: &TableMetadata, id: i32, written: &Schema) -> bool {
+    let written = written.field_by_id(id);
     let mut schemas = metadata.schemas_iter();
-    schemas.any(|schema| schema.field_by_id(id).is_some())
+    schemas.any(|schema| {
+        schema.field_by_id(id).is_some_and(|here| {
+            written.is_none_or(|there| {
+                (&here.name, &here.field_type) == (&there.name, &there.field_type)
+            })
+        })
+    })
 }

@@ -34,7 +34,7 @@ impl Lake {
     ) -> Result<MergeReport> {
         let tables = self.table_merge();
         let report = self.catalog().merge(source, target, options, &tables);
-        self.explained(report.await?).await
+        Ok(self.explained(report.await?).await)
     }
 
     /// Does on `branch` again what `commit` changed.
@@ -103,14 +103,22 @@ impl Lake {
         self.catalog().commit(branch, meta, Arc::new(change)).await
     }
 
-    /// Says of tables that only the source changed what became of them, too.
-    async fn explained(&self, mut report: MergeReport) -> Result<MergeReport> {
+    /// Says of tables that only the source changed what became of them, too; where that
+    /// cannot be read, nothing: what was merged is merged.
+    async fn explained(&self, mut report: MergeReport) -> MergeReport {
+        if let Err(error) = self.explain(&mut report).await {
+            tracing::debug!(%error, "could not look into the tables of a merge");
+        }
+        report
+    }
+
+    async fn explain(&self, report: &mut MergeReport) -> Result<()> {
         let unexplained =
             |change: &&mut KeyChange| change.kind == ChangeKind::Changed && change.how.is_none();
         let changes = report.changes.iter_mut().filter(unexplained);
         let changes: Vec<_> = changes.take(EXPLAINED).collect();
         if changes.is_empty() {
-            return Ok(report);
+            return Ok(());
         }
         let before = self.catalog().snapshot(report.base).await?;
         let after = self.catalog().snapshot(report.source).await?;
@@ -125,7 +133,7 @@ impl Lake {
                 change.how = Some(diff.summary().to_owned());
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// What `after` has that `before` has not, and the other way round; without one of

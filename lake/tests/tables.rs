@@ -18,6 +18,8 @@ mod evolving;
 mod files;
 #[path = "tables/merging.rs"]
 mod merging;
+#[path = "tables/merging_again.rs"]
+mod merging_again;
 #[path = "tables/merging_property.rs"]
 mod merging_property;
 #[path = "tables/partitioning.rs"]

@@ -156,6 +156,10 @@ impl<'a> Job<'a> {
             _ => "a cherry-picked commit",
         };
         head.check_unprotected(self.target, what)?;
+        if self.way == Way::Pick && self.is_in(head).await? {
+            let report = self.report(head, self.source.id, MergeOutcome::AlreadyUpToDate);
+            return Ok(Some(report));
+        }
         let Some(parent) = self.source.parent else {
             return Err(Error::invalid(format!(
                 "commit {} is the first: it changes nothing",
@@ -183,6 +187,13 @@ impl<'a> Job<'a> {
             return Ok(Some(report));
         }
         self.land(head, &sides, &ours, plan).await
+    }
+
+    /// Whether the target's history holds the source commit.
+    async fn is_in(&self, head: &Head) -> Result<bool> {
+        let source = self.source.id;
+        let base = history::merge_base(&self.inner.commits, source, head.commit).await?;
+        Ok(base.is_some_and(|base| base.id == source))
     }
 
     async fn fast_forward(&self, head: &Head, plan: Plan) -> Result<Option<MergeReport>> {

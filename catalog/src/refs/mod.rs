@@ -226,16 +226,26 @@ impl Refs {
     async fn newest_listed(&self, name: &str) -> Result<Option<u64>> {
         let store = self.store.object_store();
         let folder = ref_folder(name);
+        // Whatever else lies there does not hide the log.
+        let entry_at = |path: &Path| {
+            let number = entry_number(path);
+            number.filter(|number| entry_path(name, *number) == *path)
+        };
         if self.store.lists_in_order() {
-            let first = store.list(Some(&folder)).try_next().await?;
-            return Ok(first.and_then(|object| entry_number(&object.location)));
+            let mut listing = store.list(Some(&folder));
+            while let Some(object) = listing.try_next().await? {
+                if let Some(number) = entry_at(&object.location) {
+                    return Ok(Some(number));
+                }
+            }
+            return Ok(None);
         }
         // The smallest names first. A crash can leave a folder that has no entry yet.
         let mut open = vec![folder];
         while let Some(folder) = open.pop() {
             let mut listed = store.list_with_delimiter(Some(&folder)).await?;
             let entries = listed.objects.iter();
-            let numbers = entries.filter_map(|entry| entry_number(&entry.location));
+            let numbers = entries.filter_map(|entry| entry_at(&entry.location));
             if let Some(newest) = numbers.max() {
                 return Ok(Some(newest));
             }

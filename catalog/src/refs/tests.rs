@@ -107,3 +107,22 @@ async fn no_folder_holds_many_entries() {
     }
     assert_eq!(entries, 300);
 }
+
+#[tokio::test]
+async fn a_foreign_file_does_not_hide_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = crate::StoreConfig {
+        url: folder.path().to_str().unwrap().to_owned(),
+        ..crate::StoreConfig::default()
+    };
+    let local = Store::open(&config).await.unwrap();
+    for store in [Store::memory(), local] {
+        publish(&Refs::new(store.clone()), 3).await;
+        for name in [".keep", "0.json", "0000000000000001/notes.txt"] {
+            let path = Path::from(format!("_catalog/refs/main/{name}"));
+            store.object_store().put(&path, "x".into()).await.unwrap();
+        }
+        let newest = Refs::new(store).latest("main").await.unwrap();
+        assert_eq!(newest.unwrap().number, 3);
+    }
+}

@@ -55,7 +55,7 @@ impl LocalStore {
         for parent in root.ancestors().skip(1).take(missing) {
             sync_folder(parent).map_err(fail)?;
         }
-        let disk = Disk::new(root.clone());
+        let disk = Disk::new(root.clone()).map_err(fail)?;
         let (_, staged) = disk.stage(&root).map_err(fail)?;
         fs::remove_file(staged).map_err(fail)?;
         let name = root
@@ -109,10 +109,9 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    fn new(root: PathBuf) -> Self {
-        Self {
-            pending: Pending::new(root),
-        }
+    fn new(root: PathBuf) -> io::Result<Self> {
+        let pending = Pending::new(root)?;
+        Ok(Self { pending })
     }
 
     /// A new staged file in `folder`, which is created where it is missing.

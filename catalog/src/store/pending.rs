@@ -18,6 +18,9 @@ const MANY: usize = 16;
 #[derive(Debug)]
 pub(super) struct Pending {
     root: PathBuf,
+    /// The root, opened once: what fails to be written is reported to who had the file
+    /// system open by then.
+    open: File,
     files: Mutex<Vec<PathBuf>>,
     /// Folders whose own entry in their parent is known to be on disk. Held while syncing, so
     /// that nobody passes while another thread still syncs what it took from the list.
@@ -33,12 +36,13 @@ struct Durable {
 }
 
 impl Pending {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self {
+    pub(super) fn new(root: PathBuf) -> io::Result<Self> {
+        Ok(Self {
+            open: File::open(&root)?,
             root,
             files: Mutex::default(),
             durable: Mutex::default(),
-        }
+        })
     }
 
     /// Notes that `file` has been written and named, but not synced.
@@ -56,15 +60,10 @@ impl Pending {
     /// Returns once everything added before the call is on disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut durable = lock(&self.durable);
-        if durable.failed {
-            return Err(io::Error::other(
-                "an earlier write to this disk failed: check the disk, then start again",
-            ));
-        }
+        durable.check()?;
         let files = std::mem::take(&mut *lock(&self.files));
         let done = self.sync_all(&files, &mut durable.folders);
-        durable.failed = done.is_err();
-        done
+        durable.noted(done)
     }
 
     fn sync_all(&self, files: &[PathBuf], durable: &mut BTreeSet<PathBuf>) -> io::Result<()> {
@@ -77,7 +76,7 @@ impl Pending {
     /// False where the system has no such call.
     #[cfg(target_os = "linux")]
     fn sync_file_system(&self) -> io::Result<bool> {
-        rustix::fs::syncfs(File::open(&self.root)?)?;
+        rustix::fs::syncfs(&self.open)?;
         Ok(true)
     }
 
@@ -116,7 +115,28 @@ impl Pending {
 
     /// Syncs the folder of `file`, and every folder up to the root that may be new.
     pub(super) fn sync_name_of(&self, file: &Path) -> io::Result<()> {
-        self.sync_names(parent(file), &mut lock(&self.durable).folders)
+        let mut durable = lock(&self.durable);
+        durable.check()?;
+        let done = self.sync_names(parent(file), &mut durable.folders);
+        durable.noted(done)
+    }
+}
+
+impl Durable {
+    fn check(&self) -> io::Result<()> {
+        match self.failed {
+            false => Ok(()),
+            true => Err(io::Error::other(
+                "an earlier write to this disk failed: check the disk, then start again",
+            )),
+        }
+    }
+
+    /// `done`, remembered when it failed. A folder that is not there was not lost by a sync.
+    fn noted(&mut self, done: io::Result<()>) -> io::Result<()> {
+        let failed = |e: &io::Error| e.kind() != ErrorKind::NotFound;
+        self.failed |= done.as_ref().is_err_and(failed);
+        done
     }
 }
 
@@ -139,7 +159,7 @@ mod tests {
     #[test]
     fn files_that_are_gone_are_skipped_and_folders_are_synced_once() {
         let folder = tempfile::tempdir().unwrap();
-        let pending = Pending::new(folder.path().to_path_buf());
+        let pending = Pending::new(folder.path().to_path_buf()).unwrap();
         let inner = folder.path().join("a/b");
         std::fs::create_dir_all(&inner).unwrap();
         for n in 0..MANY / 2 {
@@ -156,12 +176,24 @@ mod tests {
     #[test]
     fn after_a_failed_sync_nothing_is_reported_durable_any_more() {
         let folder = tempfile::tempdir().unwrap();
-        let pending = Pending::new(folder.path().to_path_buf());
+        let pending = Pending::new(folder.path().to_path_buf()).unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
         // A path through a file is no folder, and no missing file either.
         pending.add(file.join("below"));
         assert!(pending.sync().is_err());
+        assert!(pending.sync().is_err());
+    }
+
+    #[test]
+    fn a_name_that_could_not_be_synced_is_not_reported_durable_by_the_next_try() {
+        let folder = tempfile::tempdir().unwrap();
+        let pending = Pending::new(folder.path().to_path_buf()).unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        pending.sync_name_of(&file).unwrap();
+        assert!(pending.sync_name_of(&file.join("below/it")).is_err());
+        assert!(pending.sync_name_of(&file).is_err());
         assert!(pending.sync().is_err());
     }
 }

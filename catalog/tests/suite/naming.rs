@@ -267,3 +267,30 @@ async fn times_before_the_oldest_entry_follow_the_commits() {
     }
     assert_eq!(cold.ref_log("main", 99).await.unwrap().len(), 11);
 }
+
+/// A clock that is ahead gives commits times later than the entry that brings them.
+#[tokio::test]
+async fn a_time_never_goes_behind_the_entry_in_force() {
+    let catalog = memory().await;
+    commit(&catalog, "main", vec![put("a", 1)]).await;
+    catalog.create_branch("dev", "main", "ada").await.unwrap();
+    let store = catalog.store().object_store();
+    let entries = Path::from("_catalog/refs/dev");
+    let listed: Vec<_> = store.list(Some(&entries)).try_collect().await.unwrap();
+    let newest = &listed.iter().map(|object| &object.location).min().unwrap();
+    let bytes = store.get(newest).await.unwrap().bytes().await.unwrap();
+    let mut entry: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    entry["time"] = serde_json::to_value(ahead).unwrap();
+    let entry = serde_json::to_vec(&entry).unwrap();
+    store.put(newest, entry.into()).await.unwrap();
+
+    let catalog = Catalog::open(catalog.store().clone()).await.unwrap();
+    let early = commit(&catalog, "dev", vec![put("a", 2)]).await;
+    merge(&catalog, "dev", "main").await.unwrap();
+    let merged = catalog.reference("main").await.unwrap().updated;
+    assert!(early.commit().time > merged);
+    commit(&catalog, "main", vec![put("a", 3)]).await;
+    let spec = format!("main@{}", merged.to_rfc3339());
+    assert_eq!(catalog.resolve(&spec).await.unwrap().id(), early.id());
+}

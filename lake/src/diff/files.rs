@@ -64,6 +64,18 @@ impl FileChanges {
         self.added.is_empty() && self.only_appended()
     }
 
+    /// Whether both removed one and the same file.
+    pub(crate) fn removed_alike(&self, other: &Self) -> bool {
+        let common = |a: &Files, b: &Files| a.keys().any(|path| b.contains_key(path));
+        common(&self.removed, &other.removed)
+            || common(&self.removed_deletes, &other.removed_deletes)
+    }
+
+    /// No file was added.
+    pub(crate) fn adds_nothing(&self) -> bool {
+        self.added.is_empty() && self.added_deletes.is_empty()
+    }
+
     /// Data files were added, if anything was done at all: no row went away or moved.
     pub(crate) fn only_appended(&self) -> bool {
         self.removed.is_empty() && self.added_deletes.is_empty() && self.removed_deletes.is_empty()
@@ -78,6 +90,25 @@ impl FileChanges {
             snapshot.is_some_and(|by| by.summary().operation == Operation::Append)
         })
     }
+}
+
+/// Whether a data file that both states hold has a data sequence number of its own in
+/// each, or one above `highest`.
+pub(crate) async fn renumbered(
+    files: &Arc<TableFiles>,
+    a: &TableMetadata,
+    b: &TableMetadata,
+    highest: i64,
+) -> Result<bool> {
+    let (a, b) = futures::try_join!(files.manifest_list(a), files.manifest_list(b))?;
+    let (only_a, only_b) = (unshared(&a, &b), unshared(&b, &a));
+    let (a, b) = futures::try_join!(live(files, &only_a), live(files, &only_b))?;
+    Ok(a.data.iter().any(|(path, file)| {
+        let number = file.entry.sequence_number();
+        b.data.get(path).is_some_and(|other| {
+            number != other.entry.sequence_number() || number.is_some_and(|n| n > highest)
+        })
+    }))
 }
 
 /// The rows in `files` together.

@@ -6,7 +6,12 @@
 //!
 //! **What both did alike** (a commit picked from one branch to another, say) is done
 //! already and drops out. That holds for removed files only when nothing else took the
-//! place of them: apart from it both sides may only have appended.
+//! place of them: both sides added nothing else, or it is one and the same change (see
+//! [`past`](super::past)) and apart from it both only appended. Two reloads of a table
+//! are not alike, and their union is what nobody wrote.
+//!
+//! **What ours had once** and has rewritten or removed since must not come in again: its
+//! rows would be there twice, or come back.
 //!
 //! **Row-level deletes** name rows indirectly, so replaying them asks for more:
 //!
@@ -18,13 +23,17 @@
 //!   also hit rows that ours appended meanwhile. It therefore gets the smallest number
 //!   above all rows that both sides share, [`shared`] + 1, which the specification allows
 //!   for added entries. Where ours holds an appended file of no higher number, or theirs
-//!   has rows of its own between two such deletes, no number is right: a conflict.
+//!   has rows of its own between two such deletes, no number is right: a conflict. So it
+//!   is where an earlier merge gave a file another number on one side than on the other.
+
+use std::collections::BTreeSet;
 
 use catalog::MergeRule;
 use iceberg::spec::{DataContentType, TableMetadata};
 
 use super::Sides;
 use super::clash::{Clash, Outcome};
+use super::past::Found;
 use crate::deletes::may_name;
 use crate::diff::files::{FileChanges, Files, Listed, drop_common};
 
@@ -34,24 +43,52 @@ pub(super) fn merged(
     sides: &Sides<'_>,
     mut ours: FileChanges,
     mut theirs: FileChanges,
+    found: &Found,
 ) -> Outcome<FileChanges> {
+    let both_removed = ours.removed_alike(&theirs);
+    let one_change = found.one_change(&ours, &theirs);
     drop_common(&mut ours.added, &mut theirs.added);
     drop_common(&mut ours.added_deletes, &mut theirs.added_deletes);
-    let before = theirs.removed.len() + theirs.removed_deletes.len();
     drop_common(&mut ours.removed, &mut theirs.removed);
     drop_common(&mut ours.removed_deletes, &mut theirs.removed_deletes);
-    let after = theirs.removed.len() + theirs.removed_deletes.len();
-    let both_removed = after < before;
-    if both_removed
-        && !(replaced_nothing(&ours, sides.ours) && replaced_nothing(&theirs, sides.theirs))
-    {
-        return Err(Clash::new("which the other side has replaced meanwhile"));
+    if both_removed {
+        let nothing_new = ours.adds_nothing() && theirs.adds_nothing();
+        let replaced = !replaced_nothing(&ours, sides.ours);
+        if replaced || !replaced_nothing(&theirs, sides.theirs) || !(nothing_new || one_change) {
+            return Err(Clash::new("which the other side has replaced meanwhile"));
+        }
+    }
+    if found.was_here(&theirs) {
+        return Err(Clash::new(
+            "but the other side had files of it before and has rewritten or removed them since",
+        ));
     }
     if matches!(rule, MergeRule::Branches) && !ours.only_appended() && !theirs.only_appended() {
         return Err(Clash::new("and the other side did not only append either"));
     }
+    if found.renumbered {
+        return Err(Clash::new(
+            "but its equality deletes apply to files that are numbered otherwise on the other \
+             side; compact the table there first",
+        ));
+    }
     deletes_still_apply(sides, &ours, &theirs)?;
     Ok(theirs)
+}
+
+/// The equality deletes among what was added.
+pub(super) fn equality_deletes(changes: &FileChanges) -> impl Iterator<Item = &Listed> {
+    let added = changes.added_deletes.values();
+    added.filter(|file| is_equality(file))
+}
+
+/// The field ids of the columns that added files hold values of or delete by.
+pub(super) fn columns(changes: &FileChanges) -> BTreeSet<i32> {
+    let data = changes.added.values();
+    let counted = data.flat_map(|file| file.entry.data_file().value_counts().keys().copied());
+    let deletes = equality_deletes(changes);
+    let named = deletes.flat_map(|file| file.entry.data_file().equality_ids().unwrap_or_default());
+    counted.chain(named).collect()
 }
 
 fn replaced_nothing(changes: &FileChanges, metadata: &TableMetadata) -> bool {
@@ -71,11 +108,7 @@ fn deletes_still_apply(sides: &Sides<'_>, ours: &FileChanges, theirs: &FileChang
         let reason = "in which the other side has deleted rows meanwhile";
         return Err(Clash::new(reason));
     }
-    let equality = theirs
-        .added_deletes
-        .values()
-        .filter(|file| is_equality(file));
-    let Some(newest) = equality.map(sequence).max() else {
+    let Some(newest) = equality_deletes(theirs).map(sequence).max() else {
         return Ok(());
     };
     let shared = shared(sides);
@@ -120,7 +153,7 @@ fn sequence(file: &Listed) -> i64 {
 }
 
 /// No file that both sides share has a higher data sequence number.
-fn shared(sides: &Sides<'_>) -> i64 {
+pub(super) fn shared(sides: &Sides<'_>) -> i64 {
     let base = sides.base.last_sequence_number();
     base.min(sides.ours.last_sequence_number())
 }

@@ -12,9 +12,9 @@ use crate::diff::words::only_compacted;
 /// The ref that was merged, as it was named.
 const SOURCE: &str = "pumphouse.merge.source";
 /// The commit it was at.
-const SOURCE_COMMIT: &str = "pumphouse.merge.source-commit";
+pub(super) const SOURCE_COMMIT: &str = "pumphouse.merge.source-commit";
 /// The table's snapshots there whose changes came in, oldest first.
-const SOURCE_SNAPSHOTS: &str = "pumphouse.merge.source-snapshot-ids";
+pub(super) const SOURCE_SNAPSHOTS: &str = "pumphouse.merge.source-snapshot-ids";
 
 /// Counts in a summary, which every snapshot has of its own.
 const COUNTS: [&str; 5] = ["added-", "deleted-", "removed-", "total-", "changed-"];
@@ -69,7 +69,10 @@ pub(super) fn operation(sides: &Sides<'_>, changes: &FileChanges) -> Operation {
 }
 
 /// The snapshots that `after` has and `before` has not, oldest first.
-fn new_snapshots<'a>(before: &TableMetadata, after: &'a TableMetadata) -> Vec<&'a SnapshotRef> {
+pub(super) fn new_snapshots<'a>(
+    before: &TableMetadata,
+    after: &'a TableMetadata,
+) -> Vec<&'a SnapshotRef> {
     let snapshots = after.snapshots();
     let mut new: Vec<_> = snapshots
         .filter(|snapshot| before.snapshot_by_id(snapshot.snapshot_id()).is_none())

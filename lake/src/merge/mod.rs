@@ -10,6 +10,7 @@ mod clash;
 mod files;
 mod keys;
 mod lineage;
+mod past;
 mod schema;
 mod shape;
 mod table;

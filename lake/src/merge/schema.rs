@@ -47,14 +47,50 @@ fn identifiers(schema: &Schema) -> BTreeSet<i32> {
     schema.identifier_field_ids().collect()
 }
 
+/// The schemas of theirs that ours must know from now on, oldest first: the ids of columns
+/// that theirs added and dropped again may be in its files, and must not be given out anew.
+/// `with_files` says that files of theirs come in.
+pub(super) fn lacking<'a>(sides: &Sides<'a>, with_files: bool) -> Vec<&'a Schema> {
+    let lacks = |metadata: &TableMetadata, schema: &Schema| {
+        !metadata.schemas_iter().any(|other| same(other, schema))
+    };
+    let schemas = sides.theirs.schemas_iter().map(AsRef::as_ref);
+    let mut lacking: Vec<&Schema> = schemas
+        .filter(|schema| lacks(sides.ours, schema))
+        .filter(|schema| with_files || lacks(sides.base, schema))
+        .collect();
+    lacking.sort_by_key(|schema| schema.schema_id());
+    lacking
+}
+
+/// Files of theirs that hold the columns `ids` come into a table of `merged` columns. A
+/// column that either side has dropped is nobody's loss there; one that theirs has and
+/// ours never had would silently vanish.
+pub(super) fn columns_arrive(
+    sides: &Sides<'_>,
+    merged: &TableMetadata,
+    ids: &BTreeSet<i32>,
+) -> Outcome<()> {
+    let had = |id| {
+        let mut schemas = sides.ours.schemas_iter();
+        schemas.any(|schema| schema.field_by_id(id).is_some())
+    };
+    let here = |id| merged.current_schema().field_by_id(id).is_some();
+    let there = |id| sides.theirs.current_schema().name_by_field_id(id);
+    let lost = ids.iter().filter(|id| !here(**id) && !had(**id));
+    let names: Vec<&str> = lost.filter_map(|id| there(*id)).collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => Err(Clash::new(format!(
+            "its files hold columns that the other side lacks: {}; bring those there first",
+            names.join(", ")
+        ))),
+    }
+}
+
 /// Every field id must mean the same column on both sides, in whatever schema of their
 /// past: a file written then still holds its values under that id.
 fn field_ids_agree(sides: &Sides<'_>) -> Outcome<()> {
-    if sides.ours.last_column_id() == sides.base.last_column_id()
-        || sides.theirs.last_column_id() == sides.base.last_column_id()
-    {
-        return Ok(());
-    }
     let (ours, theirs) = (definitions(sides.ours), definitions(sides.theirs));
     for (id, ours) in &ours {
         let Some(theirs) = theirs.get(id) else {

@@ -40,6 +40,9 @@ pub(super) fn merged(
     if version > sides.ours.format_version() {
         builder = fits(builder.upgrade_format_version(version))?;
     }
+    for schema in schema::lacking(sides, !used.is_empty()) {
+        builder = fits(builder.add_schema(schema.clone()))?;
+    }
     if let Some(schema) = schema {
         builder = fits(builder.add_current_schema(schema))?;
     }

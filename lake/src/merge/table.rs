@@ -7,8 +7,10 @@ use catalog::{Content, MergeRule, Merged, Result};
 
 use super::clash::{Clash, Outcome};
 use super::lineage::{self, Lineage};
+use super::past::{self, Found};
 use super::shape::{self, Shaped};
-use super::{Sides, files};
+use super::{Sides, files, schema};
+use crate::diff;
 use crate::diff::files::{FileChanges, Files};
 use crate::diff::words;
 use crate::metadata::TableFiles;
@@ -48,7 +50,8 @@ impl Merge {
         )?;
         let our_words = words::described(&base, &ours, &our_changes);
         let their_words = words::described(&base, &theirs, &their_changes);
-        match self.plan(&sides, our_changes, their_changes) {
+        let found = self.found(&sides, &our_changes, &their_changes).await?;
+        match self.plan(&sides, our_changes, their_changes, &found) {
             Ok(plan) => Ok(Merged::Content {
                 how: plan.how.clone(),
                 content: self.apply(&sides, plan).await?,
@@ -60,13 +63,47 @@ impl Merge {
         }
     }
 
-    fn plan(&self, sides: &Sides<'_>, ours: FileChanges, theirs: FileChanges) -> Outcome<Plan> {
-        let files = files::merged(self.rule, sides, ours, theirs)?;
+    /// What the changes leave open, and only history or all live files tell.
+    async fn found(
+        &self,
+        sides: &Sides<'_>,
+        ours: &FileChanges,
+        theirs: &FileChanges,
+    ) -> Result<Found> {
+        let mut found = Found {
+            picked: self.lineage.as_ref().map(|lineage| lineage.commit),
+            ..Found::default()
+        };
+        let both_removed = ours.removed_alike(theirs);
+        let adds = !theirs.added.is_empty() || !theirs.added_deletes.is_empty();
+        if both_removed || (self.lineage.is_some() && adds) {
+            found.ours = past::departed(&self.files, sides.base, sides.ours).await?;
+        }
+        if both_removed {
+            found.theirs = past::departed(&self.files, sides.base, sides.theirs).await?;
+        }
+        if files::equality_deletes(theirs).next().is_some() {
+            let highest = files::shared(sides);
+            let (ours, theirs) = (sides.ours, sides.theirs);
+            found.renumbered = diff::files::renumbered(&self.files, ours, theirs, highest).await?;
+        }
+        Ok(found)
+    }
+
+    fn plan(
+        &self,
+        sides: &Sides<'_>,
+        ours: FileChanges,
+        theirs: FileChanges,
+        found: &Found,
+    ) -> Outcome<Plan> {
+        let files = files::merged(self.rule, sides, ours, theirs, found)?;
         let listed = files.added.values().chain(files.added_deletes.values());
         let specs: BTreeSet<i32> = listed.map(|file| file.spec_id).collect();
         // Where a snapshot follows, producing it notes the metadata file before.
         let previous = files.is_empty().then_some(self.location());
         let shaped = shape::merged(sides, &specs, previous)?;
+        schema::columns_arrive(sides, &shaped.metadata, &files::columns(&files))?;
         let how = words::described(sides.base, sides.theirs, &files);
         Ok(Plan { files, shaped, how })
     }

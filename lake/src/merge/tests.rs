@@ -256,3 +256,20 @@ async fn a_restored_file_is_deleted_from_as_before() {
         .await;
     assert_eq!(merged, expected(&[("b", &["e"]), ("new", &[])]));
 }
+
+#[tokio::test]
+async fn equality_deletes_of_files_that_were_renumbered_are_a_conflict() {
+    let bench = Bench::new().await;
+    let base = bench.next(&bench.start, vec![bench.data("b")], &[]).await;
+    let mut theirs = bench.next(&base, vec![bench.data("d")], &[]).await;
+    theirs = bench.next(&theirs, vec![bench.equality("e")], &[]).await;
+    let picked = bench.next(&base, vec![bench.data("d")], &[]).await;
+    let mut later = bench.next(&base, vec![bench.data("new")], &[]).await;
+    later = bench.next(&later, vec![bench.data("d")], &[]).await;
+    for ours in [picked, later] {
+        let reason = bench
+            .conflict(MergeRule::Branches, [&base, &ours, &theirs])
+            .await;
+        assert!(reason.contains("numbered otherwise"), "{reason}");
+    }
+}

@@ -82,6 +82,12 @@ pub(crate) async fn rewrite(lake: &Lake, branch: &str, gone: &[i64], new: &[i64]
     commit(lake, branch, staged).await
 }
 
+/// Removes all rows.
+pub(crate) async fn truncate(lake: &Lake, branch: &str) -> Snapshot {
+    let staged = lake.stage_truncate(&at(lake, branch).await).await;
+    commit(lake, branch, staged.unwrap()).await
+}
+
 /// Puts the rows of several files into one.
 pub(crate) async fn compact(lake: &Lake, branch: &str, rows: &[i64]) -> Snapshot {
     let table = at(lake, branch).await;

@@ -73,6 +73,7 @@ impl ForeignWriter {
             key: self.key.clone(),
             table_uuid: table.uuid(),
             partition_spec_id: table.metadata().default_partition_spec_id(),
+            schema: table.metadata().current_schema().clone(),
             files,
         };
         let change = Arc::new(self.lake.append(vec![append]));

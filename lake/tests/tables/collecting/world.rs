@@ -135,6 +135,7 @@ impl World {
             key,
             table_uuid: table.uuid(),
             partition_spec_id: table.metadata().default_partition_spec_id(),
+            schema: table.metadata().current_schema().clone(),
             files,
         };
         let mut change = lake.append(vec![append]);
