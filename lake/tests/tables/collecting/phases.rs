@@ -58,6 +58,7 @@ pub(super) async fn ingest(lake: &Lake, n: i64) -> CommitId {
         table_uuid: table.uuid(),
         partition_spec_id: table.metadata().default_partition_spec_id(),
         files,
+        schema: table.metadata().current_schema().clone(),
     };
     let before = head.watermark("node");
     let change = lake.append(vec![append]);
