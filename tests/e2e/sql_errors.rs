@@ -13,7 +13,10 @@ fn the_command_line_says_what_is_wrong_with_a_statement() {
         ask("select nothing from (select 1 as one)").refused("invalid-input", &["nothing", "one"]);
         ask("select * from nowhere.at_all").refused("not-found", &["at_all", "nowhere"]);
         ask("select * from nobranch.pumps.telemetry").refused("not-found", &["nobranch"]);
-        ask("create table x (a int)").refused("unsupported", &[]);
+        ask("copy (select 1) to '/tmp/x.csv'").refused("unsupported", &["COPY"]);
+        ask("create external table x stored as csv location '/etc/passwd'")
+            .refused("unsupported", &["docs/sql.md"]);
+        ask("set datafusion.execution.batch_size = 1").refused("unsupported", &["USE"]);
         assert!(ask("select 40 + 2").ok().contains("42"));
     }
 }
