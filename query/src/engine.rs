@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use catalog::{Result, Snapshot};
+use catalog::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -14,18 +14,17 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use lake::Lake;
-use lake::hot::{HotBuffer, HotCut};
+use lake::hot::HotBuffer;
 
 use crate::catalogs::PinnedRefs;
 use crate::error::stream_error;
-use crate::names::{FullName, INFORMATION_SCHEMA};
+use crate::names::FullName;
 use crate::pin::pin;
 use crate::scope::Scope;
 use crate::session::{Session, SessionOptions, needs_session};
 use crate::sql::{self, Parsed};
 use crate::statement::{Prepared, QueryOptions, QueryResult};
 use crate::table::store_url;
-use crate::write::Write;
 
 /// Limits and defaults of an [`Engine`].
 #[derive(Clone, Debug)]
@@ -188,30 +187,6 @@ impl Engine {
         let types: Result<_> = types.await;
         // What is wrong with the statement is told when it runs.
         types.unwrap_or_default()
-    }
-
-    /// Has the rows committed that queries of `branch` show already and `base`, its head,
-    /// lacks, where `write` depends on them. True when a new head is to be read.
-    pub(crate) async fn flush_hot_rows(
-        &self,
-        base: &Snapshot,
-        branch: &str,
-        write: &Write,
-        scope: &Scope,
-    ) -> Result<bool> {
-        let Some(hot) = self.hot().filter(|hot| hot.branch() == branch) else {
-            return Ok(false);
-        };
-        for name in write.reads(self, scope)? {
-            if name.reference != branch || name.namespace == INFORMATION_SCHEMA {
-                continue;
-            }
-            if !matches!(hot.rows_after(&name.key()?, base), HotCut::Empty) {
-                hot.flush().await?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// The scalar functions of one section of DataFusion's documentation, sorted.

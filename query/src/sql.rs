@@ -1,4 +1,5 @@
 //! SQL text to one statement that may run here.
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use catalog::{Error, Result};
@@ -11,8 +12,9 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Query, Statement as SqlStatement, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::stream_error;
 use crate::grammar::{self, Definition, Own};
@@ -54,16 +56,25 @@ pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Parsed> {
 }
 
 fn check_size(sql: &str) -> Result<()> {
-    let lower = sql.to_ascii_lowercase();
-    let words = ["union", "intersect", "except"];
-    let set_operations: usize = words.iter().map(|word| lower.matches(word).count()).sum();
-    if sql.len() > LONGEST_TEXT || set_operations > MOST_SET_OPERATIONS {
+    if sql.len() > LONGEST_TEXT || set_operations(sql) > MOST_SET_OPERATIONS {
         return Err(Error::invalid(format!(
             "the SQL text is too long: at most {LONGEST_TEXT} bytes and {MOST_SET_OPERATIONS} set operations"
         ))
         .with_hint("send the values as parameters, or split the statement"));
     }
     Ok(())
+}
+
+/// How often `sql` says UNION, INTERSECT or EXCEPT outside of literals and quoted names.
+fn set_operations(sql: &str) -> usize {
+    let mut tokenizer = Tokenizer::new(&GenericDialect {}, sql);
+    // Text that is no SQL is for the parser to refuse.
+    let tokens = tokenizer.tokenize().unwrap_or_default();
+    let words = tokens.iter().filter(|token| {
+        matches!(token, Token::Word(word)
+            if matches!(word.keyword, Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT))
+    });
+    words.count()
 }
 
 fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
@@ -77,7 +88,7 @@ fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
     if parser.parser.peek_token_ref().token == Token::EOF {
         return Err(Error::invalid("the SQL text holds no statement"));
     }
-    let parsed = match grammar::parse(&mut parser.parser).map_err(syntax)? {
+    let parsed = match grammar::parse(&mut parser.parser, sql).map_err(syntax)? {
         Some(Own::Command(command)) => Parsed::Action(Action::Command(command)),
         Some(Own::Definition(definition)) => define(*definition)?,
         None => classified(parser.parse_statement().map_err(stream_error)?)?,
@@ -118,8 +129,9 @@ fn classified(mut statement: Statement) -> Result<Parsed> {
         | SqlStatement::Update(_)
         | SqlStatement::Merge(_)
         | SqlStatement::Truncate(_)) => Action::Write(Box::new(Write::Rows(Box::new(rows)))),
-        SqlStatement::CreateView(view) => {
-            return define(grammar::from_create_view(view).map_err(syntax)?);
+        SqlStatement::CreateView(_) => {
+            return Err(Error::unsupported("only plain views are supported")
+                .with_hint("CREATE [OR REPLACE] VIEW name [(columns)] AS query"));
         }
         SqlStatement::StartTransaction { .. } => Action::Begin,
         SqlStatement::Commit { chain: false, .. } => Action::Commit,
@@ -146,11 +158,15 @@ fn classified(mut statement: Statement) -> Result<Parsed> {
 }
 
 fn define(mut definition: Definition) -> Result<Parsed> {
-    number_placeholders(|numbering| {
+    let numbering = number_placeholders(|numbering| {
         if let Some(query) = definition.query_mut() {
             let ControlFlow::Continue(()) = VisitMut::visit(query, numbering);
         }
     })?;
+    if matches!(definition, Definition::CreateView(_)) && !numbering.is_empty() {
+        return Err(Error::invalid("a view takes no parameters")
+            .with_hint("write the values into its query"));
+    }
     let write = Write::Define(Box::new(definition));
     Ok(Parsed::Action(Action::Write(Box::new(write))))
 }
@@ -225,12 +241,13 @@ fn not_supported(what: &str) -> Error {
 
 fn settings(what: &str) -> Error {
     Error::unsupported(format!(
-        "{what} is not supported: a statement has no session to keep settings in"
+        "{what} is not supported: there are no settings to change"
     ))
+    .with_hint("USE ref and USE SCHEMA name choose what names mean")
 }
 
 /// Numbers the placeholders that `visit` visits, and bounds how deep expressions nest there.
-fn number_placeholders(visit: impl FnOnce(&mut Numbering)) -> Result<()> {
+fn number_placeholders(visit: impl FnOnce(&mut Numbering)) -> Result<Numbering> {
     let mut numbering = Numbering::default();
     visit(&mut numbering);
     if numbering.deepest > DEEPEST {
@@ -239,11 +256,8 @@ fn number_placeholders(visit: impl FnOnce(&mut Numbering)) -> Result<()> {
         ))
         .with_hint("write a long chain of OR as IN (...)"));
     }
-    if numbering.anonymous > 0 && numbering.named {
-        return Err(Error::invalid("a statement has both ? and $n placeholders")
-            .with_hint("use one of the two forms"));
-    }
-    Ok(())
+    numbering.check()?;
+    Ok(numbering)
 }
 
 fn number_in(statement: &mut Statement, numbering: &mut Numbering) {
@@ -259,9 +273,40 @@ fn number_in(statement: &mut Statement, numbering: &mut Numbering) {
 #[derive(Default)]
 struct Numbering {
     anonymous: usize,
-    named: bool,
+    /// The others, by number, with their names.
+    named: BTreeMap<usize, String>,
+    /// One without a number.
+    odd: Option<String>,
     depth: usize,
     deepest: usize,
+}
+
+impl Numbering {
+    fn is_empty(&self) -> bool {
+        self.anonymous == 0 && self.named.is_empty()
+    }
+
+    /// Numbers without gaps: what is kept for each parameter goes by the highest.
+    fn check(&self) -> Result<()> {
+        const HINT: &str = "number parameters $1, $2, ... without gaps, or use ?";
+        if let Some(name) = &self.odd {
+            return Err(Error::invalid(format!("parameter {name} has no number")).with_hint(HINT));
+        }
+        if self.anonymous > 0 && !self.named.is_empty() {
+            return Err(Error::invalid("a statement has both ? and $n placeholders")
+                .with_hint("use one of the two forms"));
+        }
+        match (1..)
+            .zip(&self.named)
+            .find(|(wanted, (number, _))| wanted != *number)
+        {
+            Some((missing, (_, name))) => Err(Error::invalid(format!(
+                "parameter ${missing} is missing before {name}"
+            ))
+            .with_hint(HINT)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl VisitorMut for Numbering {
@@ -284,7 +329,13 @@ impl VisitorMut for Numbering {
                 self.anonymous += 1;
                 *name = format!("${}", self.anonymous);
             } else {
-                self.named = true;
+                let number = name
+                    .strip_prefix('$')
+                    .and_then(|number| number.parse().ok());
+                match number {
+                    Some(number) => _ = self.named.insert(number, name.clone()),
+                    None => self.odd = Some(name.clone()),
+                }
             }
         }
         ControlFlow::Continue(())
@@ -411,5 +462,50 @@ mod tests {
             "SELECT $1 FROM t WHERE a BETWEEN $2 AND $3 LIMIT $4"
         );
         assert!(parsed("select ? + $1").is_err());
+    }
+
+    /// Regression: a field was made for each number up to the highest.
+    #[test]
+    fn parameters_are_numbered_without_gaps() {
+        assert!(parsed("select $2, $1, $2").is_ok());
+        for (sql, wrong) in [
+            ("insert into t values ($4000000000)", "$1"),
+            (
+                "insert into t values ($1, $18446744073709551616)",
+                "$18446744073709551616",
+            ),
+            ("delete from t where a = $1 or a = $3", "$2"),
+            ("create table t as select $2", "$1"),
+            ("select $0, $1", "$0"),
+            ("select $name", "$name"),
+            ("create view v as select $1", "view"),
+        ] {
+            let error = any(sql).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{sql}: {error}");
+            assert!(error.message().contains(wrong), "{sql}: {error}");
+        }
+    }
+
+    /// Regression: they were counted in literals too.
+    #[test]
+    fn set_operations_are_words_of_the_statement() {
+        let rows = vec!["('an exception of the union', \"except\")"; 300].join(", ");
+        assert!(any(&format!("insert into t values {rows}")).is_ok());
+    }
+
+    #[test]
+    fn the_query_of_a_view_is_kept_as_written() {
+        let sql = "/* ü\n */ create or replace view v (\"a b\") as\n                     select '6''2\"' -- inches\n  as x ;";
+        let Ok(Parsed::Action(Action::Write(write))) = any(sql) else {
+            panic!("{sql}");
+        };
+        let Write::Define(definition) = *write else {
+            panic!("{sql}");
+        };
+        let Definition::CreateView(view) = *definition else {
+            panic!("{sql}");
+        };
+        assert_eq!(view.text, "select '6''2\"' -- inches\n  as x");
+        assert_eq!(view.columns, ["a b"]);
     }
 }

@@ -164,6 +164,11 @@ fn of_view(name: &FullName, error: &Error) -> Error {
     };
     let named = Error::new(error.kind(), text);
     match error.hint() {
+        // A name like the missing one may be the view's own.
+        Some(hint) if hint.contains(&short(name)) => named.with_hint(format!(
+            "bring back what {} reads, or replace it with CREATE OR REPLACE VIEW",
+            short(name)
+        )),
         Some(hint) => named.with_hint(hint),
         None => named,
     }

@@ -19,6 +19,8 @@ mod fixture;
 mod flight;
 #[path = "queries/flight_metadata.rs"]
 mod flight_metadata;
+#[path = "queries/flight_sessions.rs"]
+mod flight_sessions;
 #[path = "queries/flight_writes.rs"]
 mod flight_writes;
 #[path = "queries/foreign.rs"]
@@ -29,6 +31,8 @@ mod foreign_writer;
 mod golden;
 #[path = "queries/hot.rs"]
 mod hot;
+#[path = "queries/hot_writes.rs"]
+mod hot_writes;
 #[path = "queries/limits.rs"]
 mod limits;
 #[path = "queries/property.rs"]

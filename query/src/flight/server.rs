@@ -398,6 +398,7 @@ impl FlightSqlService for Server {
             "CloseSession" => {
                 // Nothing may be open, which is as good as rolled back.
                 let _ = session.roll_back().await;
+                session.reset_place();
                 CLOSED.to_vec()
             }
             "SetSessionOptions" => options::set(&session, &action.body).await?,

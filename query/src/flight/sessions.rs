@@ -7,6 +7,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
 use crate::flight::REF_HEADER;
+use crate::flight::auth::Auth;
 use crate::flight::handles::Handles;
 use crate::{Engine, Session, SessionOptions};
 
@@ -46,7 +47,8 @@ impl Sessions {
         }
     }
 
-    /// The session of a call, names without a ref meaning what its header says.
+    /// The session of a call: names without a ref mean what its header says, and its author
+    /// is the user it names beside a password, or who signed in on its connection.
     ///
     /// # Errors
     /// `NotFound` for a transaction that has ended, `InvalidArgument` for an unreadable header.
@@ -60,6 +62,10 @@ impl Sessions {
         let session = match transaction {
             Some(id) => self.transaction(id)?,
             None => self.of_connection(extensions),
+        };
+        let session = match Auth::user(metadata) {
+            Some(user) => session.by(&user),
+            None => session,
         };
         Ok(match default_ref(metadata)? {
             Some(reference) => session.at(&reference),

@@ -75,7 +75,10 @@ impl Statements {
     pub(crate) async fn describe(&self, session: &Session, sql: &str) -> Result<SchemaRef> {
         Ok(match session.ready(sql).await? {
             Ready::Query(prepared) => prepared.schema(),
-            Ready::Action(_) => done::schema(&session.reference()),
+            Ready::Action(action) => match action.columns()? {
+                Some(columns) => columns,
+                None => done::schema(&session.reference()),
+            },
         })
     }
 
@@ -122,7 +125,9 @@ impl Statements {
             Ready::Query(prepared) => (prepared.schema(), prepared.parameters()?),
             Ready::Action(action) => {
                 let parameters = session.parameters(&action).await?;
-                (SchemaRef::new(Schema::empty()), parameters)
+                let columns = action.columns()?;
+                let nothing = || SchemaRef::new(Schema::empty());
+                (columns.unwrap_or_else(nothing), parameters)
             }
         };
         let handle = self.prepared.insert(Held {

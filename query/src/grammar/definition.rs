@@ -1,14 +1,17 @@
 //! Statements of tables, views and namespaces.
 use std::collections::BTreeMap;
 
+use catalog::CommitId;
 use datafusion::common::TableReference;
-use datafusion::sql::sqlparser::ast::{self, DataType, ObjectType, Query, Statement};
+use datafusion::sql::sqlparser::ast::{DataType, ObjectType, Query, Statement};
 use datafusion::sql::sqlparser::parser::{IsOptional, Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lake::PartitionField;
 
 use super::alter::{self, Change};
-use super::words::{argument, at, eat, name, normal, properties, table, table_reference, text};
+use super::words::{
+    argument, at, eat, expect, name, normal, position, properties, table, table_reference, text,
+};
 
 /// A statement that changes what a key points to.
 #[derive(Clone, Debug)]
@@ -45,6 +48,9 @@ pub(crate) enum Definition {
     Rollback {
         name: TableReference,
         to: String,
+        /// The commit that `to` was when the statement began; `None` until then, and for a
+        /// snapshot id.
+        at: Option<CommitId>,
     },
 }
 
@@ -79,6 +85,9 @@ pub(crate) struct CreateView {
     /// Names of the columns, where given.
     pub(crate) columns: Vec<String>,
     pub(crate) query: Box<Query>,
+    /// The query as it was written: what the parser makes of it does not say all of it
+    /// again, such as the quotes in a literal.
+    pub(crate) text: String,
 }
 
 impl Definition {
@@ -115,7 +124,13 @@ impl Definition {
     }
 }
 
-pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Definition>, ParserError> {
+pub(super) fn parse(parser: &mut Parser<'_>, sql: &str) -> Result<Option<Definition>, ParserError> {
+    if eat(parser, &["create", "view"]) {
+        return create_view(parser, false, sql).map(Some);
+    }
+    if eat(parser, &["create", "or", "replace", "view"]) {
+        return create_view(parser, true, sql).map(Some);
+    }
     if eat(parser, &["create", "table"]) {
         return create_table(parser, false).map(Some);
     }
@@ -208,6 +223,36 @@ fn create_table(parser: &mut Parser<'_>, or_replace: bool) -> Result<Definition,
     Ok(Definition::CreateTable(create))
 }
 
+fn create_view(
+    parser: &mut Parser<'_>,
+    or_replace: bool,
+    sql: &str,
+) -> Result<Definition, ParserError> {
+    let if_not_exists = eat(parser, &["if", "not", "exists"]);
+    let name = table(parser)?;
+    let mut columns = Vec::new();
+    if parser.consume_token(&Token::LParen) {
+        columns = parser.parse_comma_separated(self::name)?;
+        parser.expect_token(&Token::RParen)?;
+    }
+    expect(parser, &["as"])?;
+    let start = position(sql, parser.peek_token().span.start);
+    let query = parser.parse_query()?;
+    let next = parser.peek_token();
+    let end = match next.token {
+        Token::EOF => sql.len(),
+        _ => position(sql, next.span.start),
+    };
+    Ok(Definition::CreateView(CreateView {
+        name,
+        or_replace,
+        if_not_exists,
+        columns,
+        query,
+        text: sql.get(start..end).unwrap_or_default().trim().to_owned(),
+    }))
+}
+
 fn column(parser: &mut Parser<'_>) -> Result<ColumnSpec, ParserError> {
     let name = name(parser)?;
     let data_type = parser.parse_data_type()?;
@@ -234,7 +279,7 @@ fn rollback(parser: &mut Parser<'_>) -> Result<Definition, ParserError> {
     parser.expect_token(&Token::Comma)?;
     let to = argument(parser)?;
     parser.expect_token(&Token::RParen)?;
-    Ok(Definition::Rollback { name, to })
+    Ok(Definition::Rollback { name, to, at: None })
 }
 
 /// `[ref.]name`
@@ -244,30 +289,6 @@ fn schema(parser: &mut Parser<'_>) -> Result<(Option<String>, String), ParserErr
         true => Ok((Some(first), name(parser)?)),
         false => Ok((None, first)),
     }
-}
-
-/// `CREATE VIEW` as the common grammar reads it.
-///
-/// # Errors
-/// For forms of other systems that have no meaning here.
-pub(crate) fn from_create_view(view: ast::CreateView) -> Result<Definition, ParserError> {
-    let plain = !(view.materialized || view.temporary || view.secure || view.or_alter)
-        && view.to.is_none()
-        && view.cluster_by.is_empty()
-        && matches!(view.options, ast::CreateTableOptions::None);
-    if !plain {
-        return Err(ParserError::ParserError(
-            "only plain views are supported: CREATE [OR REPLACE] VIEW name AS query".to_owned(),
-        ));
-    }
-    let name = table_reference(view.name)?;
-    Ok(Definition::CreateView(CreateView {
-        name,
-        or_replace: view.or_replace,
-        if_not_exists: view.if_not_exists,
-        columns: view.columns.into_iter().map(|c| normal(c.name)).collect(),
-        query: view.query,
-    }))
 }
 
 /// `DROP TABLE` and `DROP VIEW` as the common grammar reads them; `None` for another kind.

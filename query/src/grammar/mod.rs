@@ -9,9 +9,8 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 pub(crate) use alter::Change;
 pub(crate) use command::{Call, Command};
-pub(crate) use definition::{
-    ColumnSpec, CreateTable, CreateView, Definition, from_create_view, from_drop,
-};
+pub(crate) use definition::{ColumnSpec, CreateTable, CreateView, Definition, from_drop};
+pub(crate) use words::position;
 
 /// A statement of this grammar.
 pub(crate) enum Own {
@@ -21,15 +20,15 @@ pub(crate) enum Own {
     Definition(Box<Definition>),
 }
 
-/// Reads a statement of this grammar; `None`, with nothing consumed, when the next words
+/// Reads a statement of this grammar from the tokens of `sql`; `None`, with nothing consumed, when the next words
 /// begin another.
 ///
 /// # Errors
 /// For a statement that begins like one of these and goes on otherwise.
-pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Option<Own>, ParserError> {
+pub(crate) fn parse(parser: &mut Parser<'_>, sql: &str) -> Result<Option<Own>, ParserError> {
     if let Some(command) = command::parse(parser)? {
         return Ok(Some(Own::Command(command)));
     }
-    let definition = definition::parse(parser)?;
+    let definition = definition::parse(parser, sql)?;
     Ok(definition.map(|definition| Own::Definition(Box::new(definition))))
 }

@@ -5,7 +5,7 @@ use datafusion::common::TableReference;
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 
 /// Whether the next tokens are `words`, unquoted, in any case.
 pub(super) fn at(parser: &Parser<'_>, words: &[&str]) -> bool {
@@ -112,6 +112,21 @@ pub(super) fn property_key(parser: &mut Parser<'_>) -> Result<String, ParserErro
         key.push(joint);
         key.push_str(&parser.parse_identifier()?.value);
     }
+}
+
+/// Where the character at `location` begins in `text`, in bytes; its end for a place beyond.
+pub(crate) fn position(text: &str, location: Location) -> usize {
+    let (mut line, mut column) = (1, 1);
+    for (position, character) in text.char_indices() {
+        if (line, column) == (location.line, location.column) {
+            return position;
+        }
+        match character {
+            '\n' => (line, column) = (line + 1, 1),
+            _ => column += 1,
+        }
+    }
+    text.len()
 }
 
 /// An identifier as names are compared: unquoted in lower case.

@@ -1,9 +1,10 @@
 //! Carrying out the statements that do something: writes, transactions, commands.
+use arrow::datatypes::SchemaRef;
 use catalog::{Error, Result};
 use datafusion::common::ScalarValue;
 
 use super::transaction::Transaction;
-use super::{Outcome, Session};
+use super::{Outcome, Session, listing};
 use crate::grammar::Command;
 use crate::write::Write;
 
@@ -31,6 +32,14 @@ impl Action {
             Action::Commit => "COMMIT".to_owned(),
             Action::Rollback => "ROLLBACK".to_owned(),
             Action::Command(_) => "this statement".to_owned(),
+        }
+    }
+
+    /// The columns of the rows it gives; `None` where it gives none.
+    pub(crate) fn columns(&self) -> Result<Option<SchemaRef>> {
+        match self {
+            Action::Command(command) => listing::columns(command),
+            _ => Ok(None),
         }
     }
 }
@@ -63,8 +72,12 @@ impl Session {
     }
 
     async fn write(&self, write: &Write, rows: &[Vec<ScalarValue>]) -> Result<Outcome> {
-        let writes = write.bind(rows)?;
+        let mut writes = write.bind(rows)?;
+        for write in &mut writes {
+            write.settle(self.engine.lake()).await?;
+        }
         let mut open = self.transaction.lock().await;
+        self.check_open(open.as_ref())?;
         if let Some(transaction) = open.as_mut() {
             // Several rows of parameters are one statement: all are staged or none.
             let mut next = transaction.clone();
@@ -80,6 +93,16 @@ impl Session {
         }
         drop(open);
         self.write_alone(write, &writes).await
+    }
+
+    /// Refuses to work outside of a transaction that the client has ended: what belonged to
+    /// it must not be a commit of its own.
+    pub(super) fn check_open(&self, open: Option<&Transaction>) -> Result<()> {
+        match self.managed && open.is_none() {
+            true => Err(Error::invalid("the transaction has ended")
+                .with_hint("prepare the statement again, in a new transaction or in none")),
+            false => Ok(()),
+        }
     }
 
     async fn write_alone(&self, write: &Write, writes: &[Write]) -> Result<Outcome> {
@@ -110,7 +133,7 @@ impl Session {
             return Err(Error::invalid("a transaction is open already")
                 .with_hint("end it with COMMIT or ROLLBACK"));
         }
-        *open = Some(Transaction::default());
+        *open = Some(Transaction::open());
         Ok(Outcome::done("BEGIN", None, None))
     }
 

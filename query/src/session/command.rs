@@ -49,6 +49,7 @@ impl Session {
     /// What moves refs is not part of a transaction, so that none may hold changes meanwhile.
     async fn change_refs(&self, command: &Command) -> Result<Outcome> {
         let open = self.transaction.lock().await;
+        self.check_open(open.as_ref())?;
         if let Some(branch) = open.as_ref().and_then(|open| open.changed_branch()) {
             return Err(Error::invalid(format!(
                 "this transaction has changes of {branch:?} that are not committed"

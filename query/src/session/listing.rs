@@ -2,7 +2,21 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::SchemaRef;
 use catalog::{Commit, Error, MergeOutcome, MergeReport, RefInfo, Result};
+
+use crate::grammar::Command;
+
+/// The columns of what `command` lists; `None` where it lists nothing.
+pub(super) fn columns(command: &Command) -> Result<Option<SchemaRef>> {
+    let empty = match command {
+        Command::ShowRefs(_) => refs(&[])?,
+        Command::ShowLog { .. } => log(&[])?,
+        Command::Merge { dry_run: true, .. } => changes(&[])?,
+        _ => return Ok(None),
+    };
+    Ok(Some(empty.schema()))
+}
 
 /// `name, commit, protected, time, author, message`
 pub(super) fn refs(refs: &[RefInfo]) -> Result<RecordBatch> {
@@ -47,6 +61,10 @@ pub(super) fn merge(report: &MergeReport) -> Result<RecordBatch> {
         let detail = format!("ours {}; theirs {}", conflict.ours, conflict.theirs);
         rows.push([conflict.key.to_string(), "conflict".to_owned(), detail]);
     }
+    changes(&rows)
+}
+
+fn changes(rows: &[[String; 3]]) -> Result<RecordBatch> {
     batch([
         ("key", text(rows.iter().map(|row| &row[0]))),
         ("change", text(rows.iter().map(|row| &row[1]))),

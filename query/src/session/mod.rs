@@ -5,6 +5,7 @@
 //! transaction as it was.
 mod act;
 mod command;
+mod hot;
 mod listing;
 mod outcome;
 mod place;
@@ -43,7 +44,8 @@ pub struct SessionOptions {
 /// are the same session.
 ///
 /// A transaction reads the newest commits until it first writes; from then on it sees its
-/// branch as it was then, with its own changes on top.
+/// branch as it was then, with its own changes on top. Rows that ingest had not committed
+/// yet at that moment are committed first, so that they stay in sight and can be written to.
 #[derive(Clone)]
 pub struct Session {
     engine: Engine,
@@ -86,10 +88,18 @@ impl Session {
         }
     }
 
+    /// This session with `author` as the author of its commits.
+    pub(crate) fn by(&self, author: &str) -> Session {
+        Session {
+            author: author.into(),
+            ..self.clone()
+        }
+    }
+
     /// A session in the same place with a transaction of its own, which is open.
     pub(crate) fn begun(&self) -> Session {
         Session {
-            transaction: Arc::new(Mutex::new(Some(Transaction::default()))),
+            transaction: Arc::new(Mutex::new(Some(Transaction::open()))),
             managed: true,
             ..self.clone()
         }
@@ -122,6 +132,11 @@ impl Session {
         self.place.choose_namespace(name);
     }
 
+    /// Forgets what `USE` has chosen.
+    pub(crate) fn reset_place(&self) {
+        self.place.reset();
+    }
+
     /// Whether `BEGIN` was said and neither `COMMIT` nor `ROLLBACK` since.
     pub async fn in_transaction(&self) -> bool {
         self.transaction.lock().await.is_some()
@@ -147,6 +162,7 @@ impl Session {
 
     /// Plans `sql` where it reads; nothing else happens yet.
     pub(crate) async fn ready(&self, sql: &str) -> Result<Ready> {
+        self.check_open(self.transaction.lock().await.as_ref())?;
         match sql::parse(self.engine.base(), sql)? {
             Parsed::Query(statement) => {
                 let prepared = self.engine.plan(*statement, &self.scope().await).await?;

@@ -25,6 +25,10 @@ impl Place {
         self.lock().namespace = Some(namespace.to_owned());
     }
 
+    pub(super) fn reset(&self) {
+        *self.lock() = Chosen::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Chosen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

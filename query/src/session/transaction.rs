@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::{CommitId, CommitMeta, Error, Key, Operation, RefKind, Result, Snapshot};
 
+use super::hot;
 use crate::Engine;
 use crate::scope::Scope;
 use crate::write::{Write, WriteContext};
@@ -15,6 +16,8 @@ const TITLE: usize = 120;
 pub(crate) struct Transaction {
     /// What is changed; `None` until the first write.
     work: Option<Work>,
+    /// Whether more statements than one may come.
+    explicit: bool,
 }
 
 #[derive(Clone)]
@@ -33,6 +36,14 @@ struct Work {
 }
 
 impl Transaction {
+    /// A transaction of as many statements as come until its end.
+    pub(crate) fn open() -> Self {
+        Transaction {
+            work: None,
+            explicit: true,
+        }
+    }
+
     /// Stages `write` on top of what is staged; on an error nothing has changed. Returns the
     /// rows affected, where they are counted.
     pub(crate) async fn stage(
@@ -45,9 +56,8 @@ impl Transaction {
         let mut work = match &self.work {
             Some(work) if work.branch == branch => work.clone(),
             Some(work) => return Err(other_branch(&work.branch, &branch)),
-            None => Work::begin(engine, branch).await?,
+            None => self.begin(engine, branch, write, &scope).await?,
         };
-        work.include_hot_rows(engine, write, &scope).await?;
         let title = write.title(&scope);
         work.show_in(&mut scope);
         let context = WriteContext::new(engine.clone(), scope);
@@ -60,6 +70,27 @@ impl Transaction {
         }
         self.work = Some(work);
         Ok(write.counts_rows().then_some(staged.rows))
+    }
+
+    /// Work on `branch` as it is now, with the rows on their way in it. A transaction needs
+    /// all of them, since its base stands still from then on: rows that queries showed before
+    /// would be out of its sight. A single statement needs those it depends on.
+    async fn begin(
+        &self,
+        engine: &Engine,
+        branch: String,
+        write: &Write,
+        scope: &Scope,
+    ) -> Result<Work> {
+        let work = Work::begin(engine, branch).await?;
+        let flushed = match self.explicit {
+            true => hot::flush(engine, &work.branch).await?,
+            false => hot::flush_for(engine, &work.base, &work.branch, write, scope).await?,
+        };
+        match flushed {
+            true => Work::begin(engine, work.branch).await,
+            false => Ok(work),
+        }
     }
 
     /// Commits what is staged; `None` when that is nothing.
@@ -113,26 +144,6 @@ impl Work {
             titles: Vec::new(),
             reads: BTreeSet::new(),
         })
-    }
-
-    /// Has rows committed that queries show already and `write` is to see; they can only be
-    /// had at the start, since the base stands still from then on.
-    async fn include_hot_rows(
-        &mut self,
-        engine: &Engine,
-        write: &Write,
-        scope: &Scope,
-    ) -> Result<()> {
-        let untouched = self.operations.is_empty();
-        if untouched
-            && engine
-                .flush_hot_rows(&self.base, &self.branch, write, scope)
-                .await?
-        {
-            self.base = engine.lake().catalog().head(&self.branch).await?;
-            self.working = self.base.clone();
-        }
-        Ok(())
     }
 
     fn show_in(&self, scope: &mut Scope) {

@@ -1,7 +1,7 @@
 //! `ALTER TABLE`, staged on the state of a branch.
 use std::collections::HashMap;
 
-use catalog::{Error, Operation, Result, Snapshot};
+use catalog::{Error, Key, Operation, Result, Snapshot};
 use datafusion::common::TableReference;
 use lake::{Alter, PartitionField, Table};
 
@@ -22,7 +22,7 @@ pub(super) async fn stage(
     }
     let target = table::target(context, working, &full).await?;
     if let [Change::RenameTo(to)] = changes {
-        return rename(context, working, &target.key, &full.reference, to);
+        return rename(working, &target.key, &full.reference, to);
     }
     let mut alters = Vec::new();
     let mut partition = None;
@@ -97,29 +97,20 @@ async fn alter(context: &WriteContext, table: &Table, change: &Change) -> Result
 }
 
 fn rename(
-    context: &WriteContext,
     working: &Snapshot,
-    key: &catalog::Key,
+    key: &Key,
     branch: &str,
     to: &TableReference,
 ) -> Result<Vec<Operation>> {
-    let mut to = context.scope().full(&match to {
-        // A bare name stays in the table's namespace.
-        TableReference::Bare { table } => {
-            TableReference::partial(key.namespace.as_str(), table.as_ref())
-        }
-        other => other.clone(),
-    });
-    if to.reference == context.scope().default_ref {
-        branch.clone_into(&mut to.reference);
-    }
-    if to.reference != branch {
+    if to.catalog().is_some_and(|other| other != branch) {
         return Err(
             Error::invalid("a table cannot be renamed onto another branch")
                 .with_hint("MERGE BRANCH brings tables from branch to branch"),
         );
     }
-    let new = to.key()?;
+    // A bare name stays in the table's namespace.
+    let namespace = to.schema().unwrap_or(&key.namespace);
+    let new = Key::new(namespace, to.table())?;
     if working.contains(&new)? {
         return Err(Error::already_exists(format!("{new} is there already")));
     }

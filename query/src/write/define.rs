@@ -1,12 +1,13 @@
 //! `CREATE`, `DROP` and `CALL rollback`, staged on the state of a branch.
-use catalog::{Content, Error, Key, Operation, Result, Snapshot};
+use catalog::{CommitId, Content, Error, Key, Operation, Result, Snapshot};
 use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use lake::Lake;
 
 use super::{Staged, WriteContext, alter, table, views};
 use crate::Engine;
-use crate::grammar::Definition;
+use crate::grammar::{Change, Definition};
 use crate::names::{FullName, no_such_table};
 use crate::scope::Scope;
 
@@ -49,7 +50,9 @@ pub(super) async fn stage(
             cascade,
             ..
         } => drop_schema(working, name, *if_exists, *cascade)?,
-        Definition::Rollback { name, to } => rollback(context, working, name, to).await?,
+        Definition::Rollback { name, to, at } => {
+            rollback(context, working, name, to, at.as_ref()).await?
+        }
     };
     Ok(Staged {
         operations,
@@ -62,20 +65,53 @@ pub(super) fn reads(
     definition: &Definition,
     engine: &Engine,
     scope: &Scope,
+    base: &Snapshot,
 ) -> Result<Vec<FullName>> {
+    // Rows on their way belong to what is rolled back, dropped, replaced or renamed.
     match definition {
-        Definition::CreateTable(create) => match &create.query {
-            Some(query) => {
-                let query = SqlStatement::Query(query.clone());
-                engine.names(&Statement::Statement(Box::new(query)), scope)
-            }
-            None => Ok(Vec::new()),
-        },
-        // Rows on their way belong to what is rolled back or dropped.
+        Definition::CreateTable(create) => {
+            let mut names = match &create.query {
+                Some(query) => {
+                    let query = SqlStatement::Query(query.clone());
+                    engine.names(&Statement::Statement(Box::new(query)), scope)?
+                }
+                None => Vec::new(),
+            };
+            names.extend(create.or_replace.then(|| scope.full(&create.name)));
+            Ok(names)
+        }
+        Definition::Alter { name, changes, .. }
+            if matches!(changes.as_slice(), [Change::RenameTo(_)]) =>
+        {
+            Ok(vec![scope.full(name)])
+        }
         Definition::Rollback { name, .. } => Ok(vec![scope.full(name)]),
         Definition::Drop { names, .. } => Ok(names.iter().map(|name| scope.full(name)).collect()),
+        Definition::DropSchema {
+            reference, name, ..
+        } => {
+            let reference = reference.as_ref().unwrap_or(&scope.default_ref);
+            let entries = base.entries_in(name)?.into_iter();
+            let tables = entries.filter(|(key, _)| !key.is_namespace());
+            let tables = tables.map(|(key, _)| FullName {
+                reference: reference.clone(),
+                namespace: key.namespace,
+                table: key.name,
+            });
+            Ok(tables.collect())
+        }
         _ => Ok(Vec::new()),
     }
+}
+
+/// Finds the commit of a rollback before rows on their way become a commit after it.
+pub(super) async fn settle(definition: &mut Definition, lake: &Lake) -> Result<()> {
+    if let Definition::Rollback { to, at, .. } = definition
+        && to.parse::<i64>().is_err()
+    {
+        *at = Some(lake.catalog().resolve_commit(to).await?.id);
+    }
+    Ok(())
 }
 
 fn drop_all(
@@ -171,10 +207,12 @@ async fn rollback(
     working: &Snapshot,
     name: &TableReference,
     to: &str,
+    at: Option<&CommitId>,
 ) -> Result<Vec<Operation>> {
     let name = context.scope().full(name);
     let key = name.key()?;
     let lake = context.lake();
+    table::check_replaced(&key, working.get(&key)?.as_ref())?;
     if let Ok(snapshot_id) = to.parse::<i64>() {
         if !working.contains(&key)? {
             return Err(no_such_table(&name, working)?);
@@ -182,7 +220,10 @@ async fn rollback(
         let table = lake.table(working, &key).await?;
         return Ok(vec![lake.stage_rollback(&table, snapshot_id).await?]);
     }
-    let then = lake.catalog().resolve(to).await?;
+    let then = match at {
+        Some(commit) => lake.catalog().resolve(&commit.to_string()).await?,
+        None => lake.catalog().resolve(to).await?,
+    };
     let content = then.get(&key)?;
     match content {
         Some(content @ Content::IcebergTable { .. })

@@ -3,12 +3,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Field, Schema};
-use catalog::{Error, Operation, Result, Snapshot};
+use catalog::{Error, Result, Snapshot};
 use datafusion::common::TableReference;
 use lake::TableSpec;
 
 use super::{Staged, Target, WriteContext, table};
 use crate::dml;
+use crate::names::FullName;
+use crate::scope::Scope;
 use crate::statement::QueryResult;
 
 /// What to do where the table is not there.
@@ -54,14 +56,24 @@ impl Load {
         &self.name
     }
 
+    /// The table whose rows go.
+    pub(super) fn replaced(&self, scope: &Scope) -> Vec<FullName> {
+        match self.if_there {
+            IfThere::Replace => vec![scope.full(&self.name)],
+            IfThere::Fail | IfThere::Append => Vec::new(),
+        }
+    }
+
     pub(super) async fn stage(&self, context: &WriteContext, working: &Snapshot) -> Result<Staged> {
         let name = context.scope().full(&self.name);
         let key = name.key()?;
-        let there = working.contains(&key)?;
+        let found = working.get(&key)?;
+        let there = found.is_some();
         if there && self.if_there == IfThere::Fail {
             return Err(Error::already_exists(format!("{key} is there already"))
                 .with_hint("append to it, or replace it"));
         }
+        table::check_replaced(&key, found.as_ref())?;
         let rows = self
             .rows
             .lock()
@@ -76,10 +88,7 @@ impl Load {
             let target = table::target(context, working, &name).await?;
             return dml::append_rows(context, &target, rows).await;
         }
-        let base = match there {
-            true => working.with(&[Operation::Delete { key: key.clone() }])?,
-            false => working.clone(),
-        };
+        let base = table::without(working, &key, found.as_ref())?;
         let fields = rows.schema.fields().iter();
         let fields: Vec<Field> = fields
             .map(|field| Field::new(field.name(), field.data_type().clone(), true))

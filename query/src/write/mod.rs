@@ -11,6 +11,7 @@ mod views;
 use catalog::{Error, Key, Operation, Result, Snapshot};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Insert, Query, Statement as SqlStatement};
+use lake::Lake;
 
 pub(crate) use context::WriteContext;
 pub(crate) use load::{IfMissing, IfThere, Load};
@@ -83,7 +84,12 @@ impl Write {
     }
 
     /// The tables whose rows the statement reads, so that rows on their way must be in them.
-    pub(crate) fn reads(&self, engine: &Engine, scope: &Scope) -> Result<Vec<FullName>> {
+    pub(crate) fn reads(
+        &self,
+        engine: &Engine,
+        scope: &Scope,
+        base: &Snapshot,
+    ) -> Result<Vec<FullName>> {
         match self {
             // An INSERT adds to its target whatever that holds.
             Write::Rows(statement) => match statement.as_ref() {
@@ -97,8 +103,17 @@ impl Write {
                 },
                 _ => engine.names(&Statement::Statement(statement.clone()), scope),
             },
-            Write::Define(definition) => define::reads(definition, engine, scope),
-            Write::Load(_) => Ok(Vec::new()),
+            Write::Define(definition) => define::reads(definition, engine, scope, base),
+            Write::Load(load) => Ok(load.replaced(scope)),
+        }
+    }
+
+    /// Settles what must not move while the statement runs: refs it names by their place in
+    /// the history, where a commit of its own counts.
+    pub(crate) async fn settle(&mut self, lake: &Lake) -> Result<()> {
+        match self {
+            Write::Define(definition) => define::settle(definition, lake).await,
+            Write::Rows(_) | Write::Load(_) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use catalog::{Content, Error, Operation, Result, Snapshot};
+use catalog::{Content, Error, Key, Operation, Result, Snapshot};
 use datafusion::sql::sqlparser::ast::DataType;
 use lake::TableSpec;
 
@@ -43,12 +43,12 @@ pub(super) async fn create(
     create: &CreateTable,
 ) -> Result<Staged> {
     let key = context.scope().full(&create.name).key()?;
-    let there = working.contains(&key)?;
-    if there && create.if_not_exists {
+    let there = working.get(&key)?;
+    if there.is_some() && create.if_not_exists {
         return Ok(Staged::default());
     }
-    let base = match there && create.or_replace {
-        true => working.with(&[Operation::Delete { key: key.clone() }])?,
+    let base = match create.or_replace {
+        true => without(working, &key, there.as_ref())?,
         false => working.clone(),
     };
     let rows = match &create.query {
@@ -75,6 +75,30 @@ pub(super) async fn create(
         key,
     };
     filled(context, &target, made, rows.bind(&[]).await?.run()?).await
+}
+
+/// `working` without the table `key`, which another is to replace.
+///
+/// # Errors
+/// `AlreadyExists` where a view or a model has the name.
+pub(super) fn without(working: &Snapshot, key: &Key, there: Option<&Content>) -> Result<Snapshot> {
+    check_replaced(key, there)?;
+    match there {
+        Some(_) => working.with(&[Operation::Delete { key: key.clone() }]),
+        None => Ok(working.clone()),
+    }
+}
+
+/// Refuses to put a table in the place of something else.
+pub(super) fn check_replaced(key: &Key, there: Option<&Content>) -> Result<()> {
+    match there {
+        None | Some(Content::IcebergTable { .. }) => Ok(()),
+        Some(other) => Err(Error::already_exists(format!(
+            "{key} is there already: a {}",
+            other.type_name()
+        ))
+        .with_hint("a table replaces tables only: choose another name, or drop what is there")),
+    }
 }
 
 /// A new table, which `made` makes, with `rows` in it.

@@ -266,7 +266,11 @@ impl HotBuffer for VecBuffer {
         };
         // One table is enough here: the watermark counts the rows of all.
         if let (Some(lake), Some(key)) = (&self.lake, keys.first()) {
-            self.commit(lake, key).await;
+            let committed = lake.catalog().head("main").await?.watermark(INGESTER);
+            let end = self.state.lock().unwrap().end;
+            if end > committed.unwrap_or(0) {
+                self.commit(lake, key).await;
+            }
         }
         Ok(())
     }

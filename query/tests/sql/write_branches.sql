@@ -33,3 +33,8 @@ call revert('main');
 select count(*) from telemetry;
 call cherry_pick('nowhere');
 call frobnicate('x');
+use dev;
+alter table main.pumps.telemetry rename to dev.pumps.moved;
+alter table main.pumps.telemetry rename to moved;
+select count(*) from main.pumps.moved;
+use main;

@@ -40,3 +40,19 @@ drop schema lab;
 drop schema lab cascade;
 drop schema lab;
 drop schema if exists lab;
+create view pumps.inches as select '6''2"' as height -- as they are written
+;
+select * from inches;
+create or replace table inches as select 1 as a;
+call rollback('pumps.inches', 'main~1');
+create view dev.pumps.tried (device) as select dev.pumps.trial.pump from "dev" . pumps.trial where dev.pumps.trial.starts > 0 -- some
+;
+select device, count(*) from dev.pumps.tried group by device order by device;
+merge branch dev into main;
+delete from trial where pump = 'a';
+select device, count(*) from tried group by device order by device;
+create view pumps.pinned as select count(*) as n from dev.pumps.trial;
+select * from pinned;
+create view pumps.trials as select * from trial;
+drop table trial;
+select * from trials;
