@@ -21,4 +21,5 @@ mod models;
 mod replay;
 mod rest;
 mod sql_errors;
+mod sql_writes;
 mod versions;

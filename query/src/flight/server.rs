@@ -68,6 +68,18 @@ impl Server {
         self.sessions
             .of(request.extensions(), request.metadata(), transaction)
     }
+
+    /// Lets a prepared statement follow its client into the transaction after its own.
+    async fn follow<T>(&self, request: &Request<T>, handle: &[u8]) -> Result<(), Status> {
+        if self.statements.ended(handle).await
+            && let Some(next) = self
+                .sessions
+                .next(request.extensions(), request.metadata())?
+        {
+            self.statements.move_to(handle, next);
+        }
+        Ok(())
+    }
 }
 
 /// The answer to a query that was planned: its handle wrapped into a ticket.
@@ -96,6 +108,8 @@ impl FlightSqlService for Server {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> InfoReply {
+        self.follow(&request, &query.prepared_statement_handle)
+            .await?;
         let plan = self
             .statements
             .plan_prepared(&query.prepared_statement_handle);
@@ -196,8 +210,10 @@ impl FlightSqlService for Server {
     async fn do_get_prepared_statement(
         &self,
         query: CommandPreparedStatementQuery,
-        _request: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> DataReply {
+        self.follow(&request, &query.prepared_statement_handle)
+            .await?;
         let planned = self
             .statements
             .plan_prepared(&query.prepared_statement_handle);
@@ -314,8 +330,9 @@ impl FlightSqlService for Server {
         command: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        let rows = params::read(request.into_inner(), params::MOST_UPDATES).await?;
         let handle = command.prepared_statement_handle;
+        self.follow(&request, &handle).await?;
+        let rows = params::read(request.into_inner(), params::MOST_UPDATES).await?;
         let rows = self.statements.update_prepared(&handle, rows).await;
         rows.map_err(|error| to_status(&error))
     }

@@ -1,5 +1,5 @@
 //! Which session a call belongs to: that of its connection, or of the transaction it names.
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,11 +18,19 @@ const TRANSACTIONS: (usize, Duration) = (8192, Duration::from_secs(24 * 3600));
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connection(Arc<State>);
 
+impl Connection {
+    fn begun(&self) -> MutexGuard<'_, Vec<Bytes>> {
+        self.0.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Default)]
 struct State {
     session: OnceLock<Session>,
     /// Whom the client said it is when it signed in.
     user: OnceLock<String>,
+    /// Transactions begun here, ended ones among them.
+    begun: Mutex<Vec<Bytes>>,
 }
 
 impl std::fmt::Debug for State {
@@ -80,7 +88,36 @@ impl Sessions {
         metadata: &MetadataMap,
     ) -> Result<Bytes, Status> {
         let session = self.of(extensions, metadata, None)?;
-        Ok(self.transactions.insert(session.begun()))
+        let id = self.transactions.insert(session.begun());
+        if let Some(connection) = extensions.get::<Connection>() {
+            let mut begun = connection.begun();
+            begun.retain(|id| self.is_open(id));
+            begun.push(id.clone());
+        }
+        Ok(id)
+    }
+
+    /// The one open transaction of a call's connection, if there is just one: clients that
+    /// work without autocommit begin the next when one ends, and go on with statements they
+    /// prepared before.
+    pub(crate) fn next(
+        &self,
+        extensions: &Extensions,
+        metadata: &MetadataMap,
+    ) -> Result<Option<Session>, Status> {
+        let Some(connection) = extensions.get::<Connection>() else {
+            return Ok(None);
+        };
+        let mut open = connection.begun().clone();
+        open.retain(|id| self.is_open(id));
+        match open.as_slice() {
+            [one] => self.of(extensions, metadata, Some(one)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn is_open(&self, id: &[u8]) -> bool {
+        self.transactions.with(id, |_| ()).is_some()
     }
 
     /// Gives up the handle of a transaction that is to end.

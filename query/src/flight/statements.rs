@@ -142,6 +142,19 @@ impl Statements {
         })
     }
 
+    /// Whether the transaction of a prepared statement has ended.
+    pub(crate) async fn ended(&self, handle: &[u8]) -> bool {
+        match self.prepared.with(handle, |held| held.session.clone()) {
+            Some(session) => session.ended().await,
+            None => false,
+        }
+    }
+
+    /// Lets a prepared statement run in `session` from now on.
+    pub(crate) fn move_to(&self, handle: &[u8], session: Session) {
+        self.prepared.with(handle, |held| held.session = session);
+    }
+
     /// Gives a prepared statement its parameters: one row per execution.
     pub(crate) fn bind(&self, handle: &[u8], rows: Vec<Vec<ScalarValue>>) -> Result<()> {
         let bound = self.prepared.with(handle, |held| held.rows = rows);

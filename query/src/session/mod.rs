@@ -132,6 +132,11 @@ impl Session {
         self.place.choose_namespace(name);
     }
 
+    /// Whether the client has ended the transaction that this session was made for.
+    pub(crate) async fn ended(&self) -> bool {
+        self.managed && self.transaction.lock().await.is_none()
+    }
+
     /// Forgets what `USE` has chosen.
     pub(crate) fn reset_place(&self) {
         self.place.reset();

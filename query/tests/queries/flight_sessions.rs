@@ -49,6 +49,32 @@ async fn a_statement_ends_with_its_transaction() {
     );
 }
 
+/// Clients without autocommit begin the next transaction when one ends, and run what they
+/// prepared before in it.
+#[tokio::test]
+async fn a_statement_goes_on_in_the_next_transaction() {
+    let (_fixture, server) = server().await;
+    let mut client = raw(&server.address).await;
+    let count = "select count(*) from telemetry";
+    let id = client.begin_transaction().await.unwrap();
+    let insert = "insert into telemetry (pump) values ('x')".to_owned();
+    let mut insert = client.prepare(insert, Some(id.clone())).await.unwrap();
+    insert.execute_update().await.unwrap();
+    client
+        .end_transaction(id, EndTransaction::Commit)
+        .await
+        .unwrap();
+    assert_eq!(column(&mut client, count).await, ["25"]);
+    let id = client.begin_transaction().await.unwrap();
+    insert.execute_update().await.unwrap();
+    assert_eq!(column(&mut client, count).await, ["25"]);
+    client
+        .end_transaction(id, EndTransaction::Rollback)
+        .await
+        .unwrap();
+    assert_eq!(column(&mut client, count).await, ["25"]);
+}
+
 /// Regression: they reported no columns, and clients took them for updates.
 #[tokio::test]
 async fn listings_have_columns_when_prepared() {
