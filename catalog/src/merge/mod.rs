@@ -156,16 +156,16 @@ impl<'a> Job<'a> {
             _ => "a cherry-picked commit",
         };
         head.check_unprotected(self.target, what)?;
-        if self.way == Way::Pick && self.is_in(head).await? {
-            let report = self.report(head, self.source.id, MergeOutcome::AlreadyUpToDate);
-            return Ok(Some(report));
-        }
         let Some(parent) = self.source.parent else {
             return Err(Error::invalid(format!(
                 "commit {} is the first: it changes nothing",
                 self.source.id.short()
             )));
         };
+        if self.way == Way::Pick && self.is_in(head).await? {
+            let report = self.report(head, self.source.id, MergeOutcome::AlreadyUpToDate);
+            return Ok(Some(report));
+        }
         let after = self.inner.snapshot(self.source.id).await?;
         let parent = self.inner.commits.get(parent).await?;
         refuse_squashed(self.inner, &parent).await?;

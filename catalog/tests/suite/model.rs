@@ -147,7 +147,7 @@ impl Model {
         std::iter::successors(Some(id), |id| self.nodes[id].parents.first().copied()).collect()
     }
 
-    fn ancestors(&self, id: CommitId) -> BTreeSet<CommitId> {
+    pub(crate) fn ancestors(&self, id: CommitId) -> BTreeSet<CommitId> {
         let mut found = BTreeSet::new();
         let mut open = vec![id];
         while let Some(id) = open.pop() {

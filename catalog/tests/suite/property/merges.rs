@@ -68,6 +68,7 @@ pub(super) async fn again(
     };
     let (base, theirs) = if revert { (id, parent) } else { (parent, id) };
     let expected = match model.three_way(base, theirs, to, resolve) {
+        _ if !revert && model.ancestors(to).contains(&id) => Expected::UpToDate,
         Expected::Merged(state) if &state == model.state(to) => Expected::UpToDate,
         other => other,
     };
