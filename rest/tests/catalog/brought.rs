@@ -170,7 +170,10 @@ async fn columns_have_no_defaults() {
             refused(&answer, "default");
         }
         let add = json!({"action": "add-schema", "schema": schema, "last-column-id": 4});
-        refused(&update(&served, &[add.clone()]).await, "default");
+        refused(
+            &update(&served, std::slice::from_ref(&add)).await,
+            "default",
+        );
         let fresh = json!({"requirements": [{"type": "assert-create"}], "updates": [add]});
         refused(
             &served.post(&format!("{TABLES}/new"), fresh).await,
