@@ -82,6 +82,7 @@ impl Naive {
             if !seen && path.as_ref().starts_with("_catalog/refs/") {
                 let entry: Value = serde_json::from_slice(&read(store, &path).await).unwrap();
                 let commit = entry["commit"].as_str().map(|id| id.parse().unwrap());
+                self.forget_log_before(&path, object.last_modified);
                 self.entries.insert(path, (object.last_modified, commit));
             }
         }
@@ -101,6 +102,13 @@ impl Naive {
             ended = Some(*begun);
         }
         roots
+    }
+
+    /// An entry that is younger than those numbered after it begins the log of a name anew.
+    fn forget_log_before(&mut self, first: &Path, begun: DateTime<Utc>) {
+        let name = |path: &Path| path.parts().nth(2).unwrap().as_ref().to_owned();
+        self.entries
+            .retain(|path, (time, _)| path >= first || *time >= begun || name(path) != name(first));
     }
 
     async fn needs(
