@@ -10,7 +10,7 @@ use chrono::DateTime;
 use crate::base;
 use crate::commits::{self, Commits};
 use crate::committer::{self, Change, Line};
-use crate::merge::{self, ContentMerge, MergeOptions, MergeReport};
+use crate::merge::{self, ContentMerge, MergeOptions, MergeReport, Way};
 use crate::model::{Commit, CommitId, CommitMeta, Operation, Snapshot};
 use crate::rebase::Rebase;
 use crate::references::{self, RefInfo};
@@ -339,7 +339,7 @@ impl Catalog {
         options: &MergeOptions,
         contents: &dyn ContentMerge,
     ) -> Result<MergeReport> {
-        merge::merge(&self.0, source, target, options, contents).await
+        merge::bring(&self.0, Way::Merge, (source, target), options, contents).await
     }
 
     /// Makes the change of one commit again on `branch`; of a merge commit, what it merged.
@@ -350,7 +350,7 @@ impl Catalog {
         options: &MergeOptions,
         contents: &dyn ContentMerge,
     ) -> Result<MergeReport> {
-        merge::cherry_pick(&self.0, commit, branch, options, contents).await
+        merge::bring(&self.0, Way::Pick, (commit, branch), options, contents).await
     }
 
     /// Takes the change of one commit back by a new commit on `branch`. Watermarks stay: what an
@@ -362,7 +362,7 @@ impl Catalog {
         options: &MergeOptions,
         contents: &dyn ContentMerge,
     ) -> Result<MergeReport> {
-        merge::revert(&self.0, commit, branch, options, contents).await
+        merge::bring(&self.0, Way::Revert, (commit, branch), options, contents).await
     }
 }
 

@@ -39,7 +39,7 @@ struct Job<'a> {
 
 /// Which change is brought to the target.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     /// All since both sides parted.
     Merge,
     /// That of the source commit.
@@ -48,65 +48,27 @@ enum Way {
     Revert,
 }
 
-pub(crate) async fn merge(
+/// Brings what `source` names to the branch `target`, in one of the ways.
+pub(crate) async fn bring(
     inner: &Inner,
-    source: &str,
-    target: &str,
+    way: Way,
+    (source, target): (&str, &str),
     options: &MergeOptions,
     contents: &dyn ContentMerge,
 ) -> Result<MergeReport> {
-    Job::new(inner, source, target, options, contents, Way::Merge)
-        .await?
-        .run()
-        .await
+    let job = Job {
+        inner,
+        source_name: source,
+        source: resolve(inner, source, Look::Anew).await?,
+        target,
+        options,
+        contents: Contents::new(contents, options),
+        way,
+    };
+    job.run().await
 }
 
-pub(crate) async fn cherry_pick(
-    inner: &Inner,
-    commit: &str,
-    branch: &str,
-    options: &MergeOptions,
-    contents: &dyn ContentMerge,
-) -> Result<MergeReport> {
-    Job::new(inner, commit, branch, options, contents, Way::Pick)
-        .await?
-        .run()
-        .await
-}
-
-pub(crate) async fn revert(
-    inner: &Inner,
-    commit: &str,
-    branch: &str,
-    options: &MergeOptions,
-    contents: &dyn ContentMerge,
-) -> Result<MergeReport> {
-    Job::new(inner, commit, branch, options, contents, Way::Revert)
-        .await?
-        .run()
-        .await
-}
-
-impl<'a> Job<'a> {
-    async fn new(
-        inner: &'a Inner,
-        source_name: &'a str,
-        target: &'a str,
-        options: &'a MergeOptions,
-        contents: &'a dyn ContentMerge,
-        way: Way,
-    ) -> Result<Self> {
-        Ok(Self {
-            inner,
-            source_name,
-            source: resolve(inner, source_name, Look::Anew).await?,
-            target,
-            options,
-            contents: Contents::new(contents, options),
-            way,
-        })
-    }
-
+impl Job<'_> {
     async fn run(&self) -> Result<MergeReport> {
         let line = self.inner.line(self.target);
         let _turn = line.turn.lock().await;
