@@ -356,14 +356,8 @@ fn key(namespace: &str, name: &str) -> Key {
 }
 
 fn default_stream() -> StreamConfig {
-    StreamConfig {
-        name: "telemetry".to_owned(),
-        topic: "pumps/{site}/{pump}/telemetry".to_owned(),
-        table: key("pumps", "telemetry"),
-        device: None,
-        time: "ts".to_owned(),
-        columns: std::collections::BTreeMap::new(),
-    }
+    let topic = "pumps/{site}/{pump}/telemetry";
+    StreamConfig::new("telemetry", topic, key("pumps", "telemetry"))
 }
 
 impl Settings {

@@ -13,13 +13,11 @@ const RECEIVED: i64 = 1_700_000_000_000_000;
 
 fn stream(columns: &[(&str, &str)]) -> StreamConfig {
     let own = |(name, kind): &(&str, &str)| ((*name).to_owned(), (*kind).to_owned());
+    let topic = "pumps/{site}/{pump}/telemetry";
+    let table = "pumps.telemetry".parse().unwrap();
     StreamConfig {
-        name: "telemetry".into(),
-        topic: "pumps/{site}/{pump}/telemetry".into(),
-        table: "pumps.telemetry".parse().unwrap(),
-        device: None,
-        time: "ts".into(),
         columns: columns.iter().map(own).collect::<BTreeMap<_, _>>(),
+        ..StreamConfig::new("telemetry", topic, table)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What other engines do to a table that streams fill, and where every message ends up.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -30,14 +29,8 @@ impl Scene {
     async fn new() -> Self {
         let house = House::new();
         let mut config = house.config();
-        config.streams.push(StreamConfig {
-            name: "vans".into(),
-            topic: "vans/{van}".into(),
-            table: vans(),
-            device: None,
-            time: "ts".into(),
-            columns: BTreeMap::new(),
-        });
+        let stream = StreamConfig::new("vans", "vans/{van}", vans());
+        config.streams.push(stream);
         let lake = house.lake().await;
         let ingest = Ingest::start(config, lake.clone()).await.unwrap();
         Self {

@@ -54,12 +54,8 @@ impl House {
             ..BrokerConfig::default()
         });
         let stream = StreamConfig {
-            name: "telemetry".into(),
-            topic: "pumps/{site}/{pump}/telemetry".into(),
-            table: table(),
-            device: None,
-            time: "ts".into(),
             columns: [("serial".to_owned(), "long".to_owned())].into(),
+            ..StreamConfig::new("telemetry", "pumps/{site}/{pump}/telemetry", table())
         };
         let mut config = IngestConfig::new(self.folder.path().join("data"), source, vec![stream]);
         config.flush_interval = Duration::from_secs(3600);

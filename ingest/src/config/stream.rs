@@ -1,0 +1,75 @@
+//! How the messages of one topic template become rows of one table.
+
+use std::collections::BTreeMap;
+
+use catalog::{Error, Key, Result};
+use serde::Deserialize;
+
+use crate::decode::Kind;
+use crate::topic::Template;
+
+/// How the messages of one topic template become rows of one table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// The stream's name, as dead letters and logs show it.
+    pub name: String,
+    /// Topic template such as `pumps/{site}/{pump}/telemetry`; each `{name}` becomes a string column.
+    pub topic: String,
+    /// The table rows go to; created at the first good message.
+    pub table: Key,
+    /// The column a device is known by: sorted and bloom-filtered. Default: the template's last variable.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// The payload field, and column, that holds the time of a row.
+    #[serde(default = "default_time")]
+    pub time: String,
+    /// Declared column types by name: boolean, int, long, float, double, string, timestamp, date.
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+}
+
+fn default_time() -> String {
+    "ts".into()
+}
+
+impl StreamConfig {
+    /// A stream with the defaults: the time in `ts`, the device in the topic's last variable, every
+    /// column inferred.
+    pub fn new(name: impl Into<String>, topic: impl Into<String>, table: Key) -> Self {
+        Self {
+            name: name.into(),
+            topic: topic.into(),
+            table,
+            device: None,
+            time: default_time(),
+            columns: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let wrong = |what: String| Error::invalid(format!("stream '{}': {what}", self.name));
+        let template = Template::parse(&self.topic)
+            .map_err(|e| wrong(e.message().to_owned()).with_hint(e.hint().unwrap_or_default()))?;
+        if template.variables().any(|v| v == self.time) {
+            return Err(wrong(format!(
+                "'{}' is both the time field and a variable of the topic",
+                self.time
+            ))
+            .with_hint("rename the variable"));
+        }
+        for (column, kind) in &self.columns {
+            let kind = Kind::parse(kind)
+                .map_err(|e| wrong(format!("column '{column}': {}", e.message())))?;
+            if *column == self.time && kind != Kind::Timestamp {
+                return Err(wrong(format!("the time field '{column}' is a timestamp")));
+            }
+            if template.variables().any(|v| v == column) && kind != Kind::String {
+                return Err(wrong(format!(
+                    "the topic's variable '{column}' is a string"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
