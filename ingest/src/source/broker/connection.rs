@@ -10,15 +10,15 @@ use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     DisconnectReasonCode as Reason, SubscribeAckReason, ToReasonCode, UnsubscribeAckReason,
 };
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc::{self, Sender, UnboundedSender};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Hub;
+use super::auth::{Peer, Rights};
 use super::handshake::{self, Client};
+use super::limits::Throttle;
 use super::outbound::{Control, Outbound, Window};
 use super::router::{Delivery, Subscription};
 use super::wire::{FilterOptions, Incoming, Outgoing, Wire};
@@ -51,20 +51,23 @@ struct Connection {
     /// Messages read and not handed to the log yet.
     messages: Vec<Message>,
     bytes: usize,
+    rights: Rights,
+    throttle: Throttle,
 }
 
 /// Why reading ends: a reason to tell the client, or none when it left.
 type End = Option<Reason>;
 
 /// Serves one client from its first byte to its last.
-pub(super) async fn serve(hub: Arc<Hub>, socket: TcpStream) {
-    // Small packets are batched here already.
-    let _ = socket.set_nodelay(true);
-    let (mut read, mut write) = socket.into_split();
+pub(super) async fn serve<R, W>(hub: Arc<Hub>, mut read: R, mut write: W, peer: Peer)
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     let accepted = timeout(
         CONNECT_TIMEOUT,
-        handshake::accept(&mut read, &mut write, &mut buffer, hub.max_packet_bytes),
+        handshake::accept(&hub, &peer, &mut read, &mut write, &mut buffer),
     );
     let accepted = tokio::select! {
         accepted = accepted => accepted,
@@ -78,6 +81,7 @@ pub(super) async fn serve(hub: Arc<Hub>, socket: TcpStream) {
         keep_alive,
         receive_maximum,
         wires: (incoming, outgoing),
+        rights,
     } = client;
     let (acks, acks_out) = mpsc::unbounded_channel();
     let (control, control_out) = mpsc::unbounded_channel();
@@ -102,6 +106,8 @@ pub(super) async fn serve(hub: Arc<Hub>, socket: TcpStream) {
         filters: HashSet::new(),
         messages: Vec::new(),
         bytes: 0,
+        rights,
+        throttle: hub.limits.throttle(),
         hub: Arc::clone(&hub),
     };
     let end = connection
@@ -117,7 +123,7 @@ pub(super) async fn serve(hub: Arc<Hub>, socket: TcpStream) {
 }
 
 /// Reads and drops what the client still sends.
-async fn linger(read: &mut OwnedReadHalf, buffer: &mut BytesMut) {
+async fn linger<R: AsyncRead + Unpin>(read: &mut R, buffer: &mut BytesMut) {
     let drain = async {
         loop {
             buffer.clear();
@@ -132,9 +138,9 @@ async fn linger(read: &mut OwnedReadHalf, buffer: &mut BytesMut) {
 }
 
 impl Connection {
-    async fn read(
+    async fn read<R: AsyncRead + Unpin>(
         &mut self,
-        read: &mut OwnedReadHalf,
+        read: &mut R,
         buffer: &mut BytesMut,
         keep_alive: u16,
         kicked: &CancellationToken,
@@ -218,6 +224,9 @@ impl Connection {
         if !topic::is_topic_name(&publish.topic) {
             return Err(Some(Reason::TopicNameInvalid));
         }
+        if !self.rights.publish(&publish.topic) {
+            return Err(Some(Reason::NotAuthorized));
+        }
         self.hub.route(publish, self.number);
         let message = Message {
             client: self.client,
@@ -237,6 +246,10 @@ impl Connection {
         if self.messages.is_empty() {
             return Ok(());
         }
+        let pause = self.throttle.take(self.messages.len(), self.bytes);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let closed = |_| Some(Reason::ServerShuttingDown);
         let permit = self.hub.log.reserve(self.bytes).await.map_err(closed)?;
         let messages = std::mem::take(&mut self.messages);
@@ -255,6 +268,8 @@ impl Connection {
                 SubscribeAckReason::SharedSubscriptionNotSupported
             } else if topic::check_filter(&filter).is_err() {
                 SubscribeAckReason::TopicFilterInvalid
+            } else if !self.rights.subscribe(&filter) {
+                SubscribeAckReason::NotAuthorized
             } else {
                 let subscription = Subscription {
                     connection: self.number,

@@ -8,11 +8,12 @@ use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::ToReasonCode;
 use rmqtt_codec::version::{ProtocolVersion, VersionCodec};
 use rmqtt_codec::{v3, v5};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::codec::{Decoder, Encoder};
 use uuid::Uuid;
 
+use super::Hub;
+use super::auth::{Credentials, Peer, Rights, Verdict};
 use super::wire::Wire;
 
 /// Messages a client may have unacknowledged; told to MQTT 5 clients.
@@ -29,16 +30,23 @@ pub(super) struct Client {
     pub(super) receive_maximum: u16,
     /// For packets from it, and for packets to it.
     pub(super) wires: (Wire, Wire),
+    /// What it may do.
+    pub(super) rights: Rights,
 }
 
 /// Reads the CONNECT and answers it; none when the client cannot stay, which it has been told by
 /// the means of its protocol.
-pub(super) async fn accept(
-    read: &mut OwnedReadHalf,
-    write: &mut OwnedWriteHalf,
+pub(super) async fn accept<R, W>(
+    hub: &Hub,
+    peer: &Peer,
+    read: &mut R,
+    write: &mut W,
     buffer: &mut BytesMut,
-    max_packet_bytes: u32,
-) -> std::io::Result<Option<Client>> {
+) -> std::io::Result<Option<Client>>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let version = loop {
         match VersionCodec.decode(buffer) {
             Ok(Some(version)) => break version,
@@ -58,18 +66,23 @@ pub(super) async fn accept(
         }
     };
     match version {
-        ProtocolVersion::MQTT3 => accept_v3(read, write, buffer, max_packet_bytes).await,
-        ProtocolVersion::MQTT5 => accept_v5(read, write, buffer, max_packet_bytes).await,
+        ProtocolVersion::MQTT3 => accept_v3(hub, peer, read, write, buffer).await,
+        ProtocolVersion::MQTT5 => accept_v5(hub, peer, read, write, buffer).await,
     }
 }
 
-async fn accept_v3(
-    read: &mut OwnedReadHalf,
-    write: &mut OwnedWriteHalf,
+async fn accept_v3<R, W>(
+    hub: &Hub,
+    peer: &Peer,
+    read: &mut R,
+    write: &mut W,
     buffer: &mut BytesMut,
-    max_packet_bytes: u32,
-) -> std::io::Result<Option<Client>> {
-    let mut codec = v3::Codec::new(max_packet_bytes);
+) -> std::io::Result<Option<Client>>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut codec = v3::Codec::new(hub.max_packet_bytes);
     let connect = match first(&mut codec, read, buffer).await? {
         Some(Ok((v3::Packet::Connect(connect), _))) => connect,
         Some(Err(DecodeError::InvalidClientId)) => {
@@ -78,6 +91,23 @@ async fn accept_v3(
         }
         _ => return Ok(None),
     };
+    let credentials = Credentials {
+        peer,
+        client_id: &connect.client_id,
+        user: connect.username.as_deref(),
+        password: connect.password.as_deref(),
+    };
+    let rights = match hub.access.check(credentials).await {
+        Verdict::Granted(rights) => rights,
+        verdict => {
+            let code = match verdict {
+                Verdict::BadUserOrPassword => v3::ConnectAckReason::BadUserNameOrPassword,
+                _ => v3::ConnectAckReason::NotAuthorized,
+            };
+            send_v3(write, code).await?;
+            return Ok(None);
+        }
+    };
     warn_of_will(connect.last_will.is_some(), &connect.client_id);
     send_v3(write, v3::ConnectAckReason::ConnectionAccepted).await?;
     Ok(Some(Client {
@@ -85,16 +115,22 @@ async fn accept_v3(
         keep_alive: connect.keep_alive,
         receive_maximum: DELIVERY_WINDOW,
         wires: (Wire::V3(codec), Wire::V3(v3::Codec::default())),
+        rights,
     }))
 }
 
-async fn accept_v5(
-    read: &mut OwnedReadHalf,
-    write: &mut OwnedWriteHalf,
+async fn accept_v5<R, W>(
+    hub: &Hub,
+    peer: &Peer,
+    read: &mut R,
+    write: &mut W,
     buffer: &mut BytesMut,
-    max_packet_bytes: u32,
-) -> std::io::Result<Option<Client>> {
-    let mut codec = v5::Codec::new(max_packet_bytes, 0);
+) -> std::io::Result<Option<Client>>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut codec = v5::Codec::new(hub.max_packet_bytes, 0);
     let connect = match first(&mut codec, read, buffer).await? {
         Some(Ok((v5::Packet::Connect(connect), _))) => connect,
         Some(Err(error)) => {
@@ -112,6 +148,23 @@ async fn accept_v5(
         send_v5(write, refusal(code)).await?;
         return Ok(None);
     }
+    let credentials = Credentials {
+        peer,
+        client_id: &connect.client_id,
+        user: connect.username.as_deref(),
+        password: connect.password.as_deref(),
+    };
+    let rights = match hub.access.check(credentials).await {
+        Verdict::Granted(rights) => rights,
+        verdict => {
+            let code = match verdict {
+                Verdict::BadUserOrPassword => v5::ConnectAckReason::BadUserNameOrPassword,
+                _ => v5::ConnectAckReason::NotAuthorized,
+            };
+            send_v5(write, refusal(code)).await?;
+            return Ok(None);
+        }
+    };
     warn_of_will(connect.last_will.is_some(), &connect.client_id);
     let (id, assigned) = named(&connect.client_id);
     let answer = v5::ConnectAck {
@@ -119,7 +172,7 @@ async fn accept_v5(
         session_expiry_interval_secs: (connect.session_expiry_interval_secs > 0).then_some(0),
         receive_max: RECEIVE_MAXIMUM,
         max_qos: QoS::AtLeastOnce,
-        max_packet_size: Some(max_packet_bytes),
+        max_packet_size: Some(hub.max_packet_bytes),
         assigned_client_id: assigned.then(|| id.as_str().into()),
         topic_alias_max: 0,
         retain_available: false,
@@ -138,6 +191,7 @@ async fn accept_v5(
         keep_alive: connect.keep_alive,
         receive_maximum: window.min(DELIVERY_WINDOW),
         wires: (Wire::V5(codec), Wire::V5(outgoing)),
+        rights,
     }))
 }
 
@@ -172,9 +226,9 @@ fn named(id: &str) -> (String, bool) {
 }
 
 /// The first packet of the connection; none when it ends before.
-async fn first<C: Decoder<Error = DecodeError>>(
+async fn first<C: Decoder<Error = DecodeError>, R: AsyncRead + Unpin>(
     codec: &mut C,
-    read: &mut OwnedReadHalf,
+    read: &mut R,
     buffer: &mut BytesMut,
 ) -> std::io::Result<Option<Result<C::Item, DecodeError>>> {
     loop {
@@ -200,8 +254,8 @@ fn refusal(reason_code: v5::ConnectAckReason) -> v5::ConnectAck {
     }
 }
 
-async fn send_v3(
-    write: &mut OwnedWriteHalf,
+async fn send_v3<W: AsyncWrite + Unpin>(
+    write: &mut W,
     return_code: v3::ConnectAckReason,
 ) -> std::io::Result<()> {
     let ack = v3::ConnectAck {
@@ -216,12 +270,12 @@ async fn send_v3(
     .await
 }
 
-async fn send_v5(write: &mut OwnedWriteHalf, ack: v5::ConnectAck) -> std::io::Result<()> {
+async fn send_v5<W: AsyncWrite + Unpin>(write: &mut W, ack: v5::ConnectAck) -> std::io::Result<()> {
     send(write, &mut v5::Codec::default(), ack.into()).await
 }
 
-async fn send<P, C: Encoder<P>>(
-    write: &mut OwnedWriteHalf,
+async fn send<P, C: Encoder<P>, W: AsyncWrite + Unpin>(
+    write: &mut W,
     codec: &mut C,
     packet: P,
 ) -> std::io::Result<()> {

@@ -4,8 +4,11 @@
 //! A connection has a reading half ([`connection`]) and a writing half ([`outbound`]); what all
 //! connections share is the [`Hub`]. Sessions end with their connection.
 
+mod auth;
 mod connection;
 mod handshake;
+mod limits;
+mod listen;
 mod outbound;
 mod router;
 mod wire;
@@ -14,25 +17,24 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
-use catalog::{Error, Result};
+use catalog::Result;
 use rmqtt_codec::types::Publish;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::BrokerConfig;
 use crate::stats::Counters;
 use crate::wal::LogWriter;
+use auth::{Access, Peer};
+use limits::Limits;
+use listen::Listener;
 use router::{Router, Subscription};
-
-/// How long to wait when the system has no more sockets to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A broker that listens.
 pub(crate) struct Broker {
-    listener: TcpListener,
+    listener: Listener,
     hub: Arc<Hub>,
 }
 
@@ -40,6 +42,8 @@ pub(crate) struct Broker {
 struct Hub {
     log: LogWriter,
     counters: Arc<Counters>,
+    access: Access,
+    limits: Limits,
     max_packet_bytes: u32,
     stop: CancellationToken,
     tracker: TaskTracker,
@@ -67,18 +71,12 @@ impl Broker {
         stop: CancellationToken,
         tracker: TaskTracker,
     ) -> Result<Self> {
-        let listener = TcpListener::bind(config.listen).await.map_err(|e| {
-            let what = format!("cannot listen for MQTT on {}: {e}", config.listen);
-            let error = match e.kind() {
-                std::io::ErrorKind::AddrInUse => Error::already_exists(what)
-                    .with_hint("stop the program that listens there, or choose another port"),
-                _ => Error::invalid(what).with_hint("choose an address of this machine"),
-            };
-            error.with_source(e)
-        })?;
+        let listener = Listener::bind(config).await?;
         let hub = Hub {
             log,
             counters,
+            access: Access::new(config),
+            limits: Limits::new(config),
             max_packet_bytes: config.max_packet_bytes,
             stop,
             tracker,
@@ -95,31 +93,39 @@ impl Broker {
 
     /// The address, with the port the system chose when 0 was asked for.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        self.listener.address()
     }
 
     /// Accepts clients until told to stop.
     pub(crate) async fn run(self) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = self.hub.stop.cancelled() => return,
-            };
-            match accepted {
-                Ok((socket, _)) => {
-                    let connection = connection::serve(Arc::clone(&self.hub), socket);
-                    self.hub.tracker.spawn(connection);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept an MQTT connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        self.listener.run(self.hub).await;
     }
 }
 
 impl Hub {
+    /// Serves a client on any stream of bytes, in a task of its own.
+    #[expect(
+        dead_code,
+        reason = "for transports that are one stream in both directions"
+    )]
+    fn serve<S>(self: &Arc<Self>, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        self.serve_halves(read, write, peer);
+    }
+
+    /// Serves a client on a stream that comes apart without a lock.
+    fn serve_halves<R, W>(self: &Arc<Self>, read: R, write: W, peer: Peer)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = connection::serve(Arc::clone(self), read, write, peer);
+        self.tracker.spawn(connection);
+    }
+
     /// Lets a client in under its id; whoever had the id has to go.
     fn enter(&self, client: &str) -> (u64, CancellationToken) {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);

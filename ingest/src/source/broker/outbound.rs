@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::DisconnectReasonCode;
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::timeout;
 
@@ -30,8 +29,8 @@ pub(super) enum Control {
     Finish(Option<DisconnectReasonCode>),
 }
 
-pub(super) struct Outbound {
-    pub(super) socket: OwnedWriteHalf,
+pub(super) struct Outbound<W> {
+    pub(super) socket: W,
     pub(super) wire: Wire,
     pub(super) acks: UnboundedReceiver<Vec<u16>>,
     pub(super) control: UnboundedReceiver<Control>,
@@ -73,7 +72,7 @@ impl Window {
     }
 }
 
-impl Outbound {
+impl<W: AsyncWrite + Unpin> Outbound<W> {
     /// Writes until the reading half is gone and every message it logged is acknowledged, or until
     /// the client stops reading.
     pub(super) async fn run(mut self) {
