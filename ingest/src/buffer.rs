@@ -166,6 +166,11 @@ impl Buffer {
         state.open.rows >= self.bounds.flush_rows || state.open.bytes >= bytes.max(1)
     }
 
+    /// Bytes of all rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
     /// What the next flush waits for.
     pub(crate) fn due(&self) -> Due {
         let state = self.state();

@@ -128,8 +128,7 @@ impl Flusher {
             }
             let (error, rows) = (failure.error, flush.sealed.rows);
             tracing::warn!(%error, rows, "cannot flush, trying again");
-            let counters = &self.tables.counters;
-            counters.set_error(Some(error.to_string()));
+            self.tables.counters.flush_failed(&error);
             refuse(waiting, &error);
             self.pause(&mut backoff, waiting).await;
         }
@@ -232,7 +231,7 @@ impl Flusher {
         Counters::add(&counters.committed_rows, sealed.rows);
         Counters::add(&counters.commits, 1);
         flush.recount(counters);
-        counters.set_error(None);
+        counters.flushed();
         tracing::debug!(
             rows = sealed.rows,
             watermark = sealed.end,

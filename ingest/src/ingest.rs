@@ -40,6 +40,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Ingest {
     buffer: Arc<Buffer>,
     counters: Arc<Counters>,
+    buffer_limit: u64,
     address: Option<SocketAddr>,
     stop: CancellationToken,
     sources: TaskTracker,
@@ -99,11 +100,13 @@ impl Ingest {
             again: log.reader(),
             retention: log.retention(),
             recovered,
+            before: log.before(),
         };
         let (report, failed) = watch::channel(None);
         let mut ingest = Self {
             buffer,
             counters,
+            buffer_limit: config.buffer_bytes as u64,
             address: None,
             stop: CancellationToken::new(),
             sources: TaskTracker::new(),
@@ -180,7 +183,16 @@ impl Ingest {
 
     /// What has been done so far.
     pub fn stats(&self) -> IngestStats {
-        self.counters.snapshot()
+        let fill = self.log.fill();
+        IngestStats {
+            log_bytes: fill.bytes,
+            log_uncommitted_bytes: fill.uncommitted,
+            log_limit_bytes: fill.limit,
+            oldest_unflushed_ms: u64::try_from(fill.oldest.as_millis()).unwrap_or(u64::MAX),
+            buffer_bytes: self.buffer.bytes() as u64,
+            buffer_limit_bytes: self.buffer_limit,
+            ..self.counters.snapshot()
+        }
     }
 
     /// Where the embedded broker listens; none with an external one.
@@ -271,8 +283,8 @@ async fn open_log(
     let log = tokio::task::spawn_blocking(move || Log::open(options, shared))
         .await
         .map_err(|e| Error::internal("opening the log failed").with_source(e))??;
-    if let Some(loss) = log.losses().first() {
-        let _ = counters.loss.set(loss.to_string());
+    for loss in log.losses() {
+        counters.lost(loss.to_string());
     }
     Ok(log)
 }

@@ -33,6 +33,8 @@ pub(crate) struct LogEnd {
     pub(crate) retention: Retention,
     /// The last position in the log when it was opened.
     pub(crate) recovered: u64,
+    /// The last position before the first record that was in the log then, where it is known.
+    pub(crate) before: Option<u64>,
 }
 
 impl Pipeline {
@@ -46,6 +48,16 @@ impl Pipeline {
                 Err(error) => return error,
             },
         };
+        if let Some(before) = log.before.filter(|before| *before > watermark) {
+            let loss = format!(
+                "the log begins after position {before}, and branch {} holds rows up to {watermark} only: \
+                 positions {} to {before} are lost, unless an older copy of the log has them",
+                self.tables.branch,
+                watermark + 1
+            );
+            tracing::error!("{loss}");
+            self.tables.counters.lost(loss);
+        }
         log.retention.committed(watermark);
         let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
         let mut decodes = Decodes {
@@ -89,13 +101,14 @@ impl Pipeline {
         loop {
             match read_watermark(&self.tables, &self.ingester, recovered).await {
                 Ok(watermark) => {
+                    self.tables.counters.flushed();
                     self.begin_at(watermark);
                     return Ok(watermark);
                 }
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the branch, trying again; messages are logged meanwhile");
-                    self.tables.counters.set_error(Some(error.to_string()));
+                    self.tables.counters.flush_failed(&error);
                 }
             }
             backoff.wait().await;

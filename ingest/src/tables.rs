@@ -134,7 +134,7 @@ impl Tables {
                 attempts += 1;
             }
             tracing::warn!(%error, %key, "cannot prepare a table, trying again");
-            self.counters.set_error(Some(error.to_string()));
+            self.counters.flush_failed(error);
             backoff.wait().await;
         }
     }

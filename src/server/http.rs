@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use catalog::{Error, ErrorKind, Result};
+use ingest::IngestStats;
 use query::Engine;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -22,8 +23,7 @@ use crate::settings::{Role, Secret};
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
 
-const PATHS: &str =
-    "there are GET /health, GET /metrics, POST /v1/predict and Iceberg REST under /iceberg";
+const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict and Iceberg REST under /iceberg";
 
 /// What the handlers share.
 pub(super) struct State {
@@ -57,7 +57,8 @@ fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
             Arc::clone(&state),
             auth::check,
         ))
-        .route("/health", get(health));
+        .route("/health", get(health))
+        .route("/health/ready", get(ready));
     if let Some(catalog) = catalog {
         all = all.nest_service("/iceberg", catalog);
     }
@@ -71,28 +72,62 @@ fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
         .with_state(state)
 }
 
-/// The state of every part; 503 when one has failed.
+/// The state of every part; 503 when one has failed, which a restart may mend. What passes by
+/// itself, such as a full disk, is `degraded` and still 200: a restart would not help.
 async fn health(Shared(state): Shared<Arc<State>>) -> Response {
-    let failure = state.ingest.failure();
-    let ingest = match (failure, state.ingest.stats().await) {
-        (Some(error), _) => json!({"status": "failed", "error": error}),
-        (None, Some(stats)) => json!({"status": "ok", "last_error": stats.last_error}),
-        (None, None) => json!({"status": off_or(&state, Role::Ingest, "stopped")}),
+    let (status, body) = state_of_parts(&state).await;
+    let code = match status {
+        "failed" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    };
+    (code, Json(body)).into_response()
+}
+
+/// The same; 503 also while messages are not acknowledged or the lake takes no rows.
+async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
+    let (status, body) = state_of_parts(&state).await;
+    let code = match status {
+        "ok" => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (code, Json(body)).into_response()
+}
+
+async fn state_of_parts(state: &State) -> (&'static str, serde_json::Value) {
+    let stats = state.ingest.stats().await;
+    let (status, ingest) = match (state.ingest.failure(), &stats) {
+        (Some(error), _) => ("failed", json!({"status": "failed", "error": error})),
+        (None, Some(stats)) => running(stats),
+        (None, None) => {
+            let status = off_or(state, Role::Ingest, "stopped");
+            ("ok", json!({"status": status}))
+        }
     };
     let body = json!({
-        "status": if failure.is_some() { "failed" } else { "ok" },
+        "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "parts": {
             "ingest": ingest,
-            "query": {"status": off_or(&state, Role::Query, "ok")},
-            "ml": {"status": off_or(&state, Role::Ml, "ok")},
+            "query": {"status": off_or(state, Role::Query, "ok")},
+            "ml": {"status": off_or(state, Role::Ml, "ok")},
         },
     });
-    let status = match failure {
-        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
-        None => StatusCode::OK,
+    (status, body)
+}
+
+fn running(stats: &IngestStats) -> (&'static str, serde_json::Value) {
+    let status = match stats.degraded() {
+        Some(_) => "degraded",
+        None => "ok",
     };
-    (status, Json(body)).into_response()
+    let ingest = json!({
+        "status": status,
+        "reason": stats.degraded(),
+        "acknowledging": stats.stalled.is_none(),
+        "losses": stats.losses,
+        "last_error": stats.last_error,
+    });
+    (status, ingest)
 }
 
 fn off_or(state: &State, role: Role, otherwise: &'static str) -> &'static str {

@@ -6,6 +6,7 @@
 //! that a slow or absent lake costs disk and not memory.
 
 mod dedup;
+mod header;
 mod reader;
 mod record;
 mod recover;
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::stats::Counters;
 use dedup::DedupWindow;
+pub(crate) use shared::Fill;
 use shared::Shared;
 
 pub(crate) use reader::LogReader;
@@ -75,6 +77,7 @@ pub(crate) struct Log {
     writer: LogWriter,
     thread: Option<JoinHandle<()>>,
     losses: Vec<Loss>,
+    before: Option<u64>,
     failed: watch::Receiver<Option<Error>>,
 }
 
@@ -99,29 +102,17 @@ impl Log {
     pub(crate) fn open(options: LogOptions, counters: Arc<Counters>) -> Result<Self> {
         std::fs::create_dir_all(&options.dir)
             .map_err(|e| segment::io_error("create", &options.dir, e))?;
-        let found = recover::recover(&options.dir, DedupWindow::new(options.window))?;
+        let mut found = recover::recover(&options.dir, DedupWindow::new(options.window))?;
         for loss in &found.losses {
-            tracing::error!(
-                file = %loss.path.display(),
-                offset = loss.offset,
-                from = loss.from,
-                to = loss.to,
-                "the log is damaged: positions are lost"
-            );
+            tracing::error!("{loss}");
         }
         let (jobs, queue) = mpsc::unbounded_channel();
         let (report, failed) = watch::channel(None);
-        let shared = Arc::new(Shared::new(found.segments, found.next, &options));
-        let writer = writer::Writer::new(
-            options,
-            Arc::clone(&shared),
-            found.window,
-            found.next,
-            counters,
-        )?;
-        for path in found.empty.iter().filter(|path| !writer.writes(path)) {
-            remove(path);
-        }
+        let segments = std::mem::take(&mut found.segments);
+        let losses = std::mem::take(&mut found.losses);
+        let before = found.before;
+        let shared = Arc::new(Shared::new(segments, found.next, &options));
+        let writer = writer::Writer::new(options, Arc::clone(&shared), found, counters);
         let thread = std::thread::Builder::new()
             .name("ingest-log".into())
             .spawn(move || writer.run(queue, report))
@@ -133,7 +124,8 @@ impl Log {
                 room: Arc::new(Semaphore::new(QUEUE_BYTES / BLOCK)),
             },
             thread: Some(thread),
-            losses: found.losses,
+            losses,
+            before,
             failed,
         })
     }
@@ -141,6 +133,16 @@ impl Log {
     /// What damage cost, found when the log was opened.
     pub(crate) fn losses(&self) -> &[Loss] {
         &self.losses
+    }
+
+    /// The position of the last record before the first one found here, where that is known.
+    pub(crate) fn before(&self) -> Option<u64> {
+        self.before
+    }
+
+    /// How full the log is.
+    pub(crate) fn fill(&self) -> Fill {
+        self.shared.fill()
     }
 
     /// The way in for a source.
@@ -168,7 +170,7 @@ impl Log {
         Retention(Arc::clone(&self.shared))
     }
 
-    /// Changes to the error that ended the writer, if one does.
+    /// Changes to the error that ended the writer, which is a fault of its own.
     pub(crate) fn failed(&self) -> watch::Receiver<Option<Error>> {
         self.failed.clone()
     }

@@ -10,7 +10,7 @@ use catalog::{Error, Result};
 use tokio::sync::watch;
 
 use super::record::{self, HEADER, Parsed, Record};
-use super::segment::{MAGIC, io_error};
+use super::segment::io_error;
 use super::shared::{Shared, Take};
 
 /// Bytes read from a file at a time.
@@ -76,12 +76,19 @@ impl LogReader {
                 Take::Skip(position) => self.next = position,
                 Take::File {
                     path,
+                    start,
                     base,
                     last,
                     until,
                 } => {
-                    let until = until.min(durable + 1);
-                    let records = self.read(path, base, last, until).await?;
+                    // Beyond its last record a segment may hold the remains of a failed write.
+                    let until = until.min(durable + 1).min(last + 1);
+                    let cursor = Cursor {
+                        path,
+                        offset: start,
+                        expected: base,
+                    };
+                    let records = self.read(cursor, last, until).await?;
                     if !records.is_empty() {
                         self.advance(&records);
                         return Ok(records);
@@ -97,19 +104,9 @@ impl LogReader {
         }
     }
 
-    /// Reads one chunk of a segment; none when the chunk held nothing that is wanted.
-    async fn read(
-        &mut self,
-        path: PathBuf,
-        base: u64,
-        last: u64,
-        until: u64,
-    ) -> Result<Vec<Record>> {
-        let start = Cursor {
-            path,
-            offset: MAGIC.len() as u64,
-            expected: base,
-        };
+    /// Reads one chunk of the segment that begins at `start`; none when the chunk held nothing
+    /// that is wanted.
+    async fn read(&mut self, start: Cursor, last: u64, until: u64) -> Result<Vec<Record>> {
         let cursor = match self.cursor.take() {
             Some(cursor) if cursor.path == start.path => cursor,
             _ => start,

@@ -130,6 +130,27 @@ pub(super) fn resync(bytes: &Bytes, offset: usize, expected: u64) -> Option<usiz
     })
 }
 
+/// How many records the bytes at the end of a log seem to have been before they were damaged;
+/// none where they are the beginning of a record whose rest was never written.
+pub(super) fn count_damaged(tail: &[u8]) -> u64 {
+    if tail.iter().all(|byte| *byte == 0) {
+        // A file that had grown when the power went, before its bytes came.
+        return 0;
+    }
+    let (mut rest, mut records) = (tail, 0);
+    loop {
+        match record_len(rest).filter(|len| *len >= HEADER) {
+            Some(len) if len <= rest.len() => {
+                records += 1;
+                rest = &rest[len..];
+            }
+            // Its length is beyond belief: one or more, as its neighbours cannot be told.
+            None if rest.len() >= PREFIX => return records + 1,
+            _ => return records,
+        }
+    }
+}
+
 fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     let four = bytes.get(at..at + 4)?;
     Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]))

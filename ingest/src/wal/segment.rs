@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use catalog::{Error, Result};
+use uuid::Uuid;
 
+use super::header::{self, Header};
 use super::record::{self, Parsed, Record};
-
-/// First bytes of every segment: a name and a format version.
-pub(super) const MAGIC: &[u8; 8] = b"PHWAL001";
-const MAGIC_NAME: usize = 5;
 
 /// What is known of a segment without reading it again.
 #[derive(Debug, Clone)]
@@ -23,6 +21,10 @@ pub(super) struct Segment {
     pub(super) last: u64,
     /// Bytes on disk.
     pub(super) bytes: u64,
+    /// Where its records begin, in bytes.
+    pub(super) start: u64,
+    /// The run of the log that wrote it; none for one of an old version or with a damaged header.
+    pub(super) run: Option<Uuid>,
     /// Records with a packet id, which is what the dedup window counts.
     pub(super) tracked: usize,
     pub(super) path: PathBuf,
@@ -39,17 +41,24 @@ pub(crate) struct Loss {
     pub(crate) from: u64,
     /// Last lost position.
     pub(crate) to: u64,
+    /// Whether somebody was told that they are safe. At the end of the last segment that cannot
+    /// be known.
+    pub(crate) acknowledged: bool,
 }
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            offset, from, to, ..
+        } = self;
+        let path = self.path.display();
+        let condition = match self.acknowledged {
+            true => "",
+            false => ", if they were acknowledged",
+        };
         write!(
             f,
-            "the log is damaged at {} byte {}: positions {} to {} are lost",
-            self.path.display(),
-            self.offset,
-            self.from,
-            self.to
+            "the log is damaged at {path} byte {offset}: positions {from} to {to} are lost{condition}"
         )
     }
 }
@@ -60,7 +69,7 @@ pub(super) fn path(dir: &Path, base: u64) -> PathBuf {
 }
 
 /// Creates the segment that starts at `base`, durable with its name.
-pub(super) fn create(dir: &Path, base: u64) -> Result<(File, Segment)> {
+pub(super) fn create(dir: &Path, base: u64, header: Header) -> Result<(File, Segment)> {
     let path = path(dir, base);
     let file = OpenOptions::new()
         .create(true)
@@ -68,16 +77,18 @@ pub(super) fn create(dir: &Path, base: u64) -> Result<(File, Segment)> {
         .truncate(true)
         .open(&path)
         .and_then(|mut file| {
-            file.write_all(MAGIC)?;
+            file.write_all(&header.encode())?;
             file.sync_all()?;
             Ok(file)
         })
+        .and_then(|file| File::open(dir)?.sync_all().map(|()| file))
         .map_err(|e| io_error("create", &path, e))?;
-    sync_dir(dir)?;
     let segment = Segment {
         base,
         last: base - 1,
-        bytes: MAGIC.len() as u64,
+        bytes: header::BYTES as u64,
+        start: header::BYTES as u64,
+        run: Some(header.run),
         tracked: 0,
         path,
     };
@@ -101,13 +112,6 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Makes names created in or removed from `dir` durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|d| d.sync_all())
-        .map_err(|e| io_error("sync", dir, e))
 }
 
 /// A file error of the log, as users see it.
@@ -141,31 +145,15 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// Reads a whole segment that starts at `base`.
-    ///
-    /// # Errors
-    /// `Unsupported` for a segment of another format version.
-    pub(super) fn new(bytes: Bytes, base: u64, path: &Path) -> Result<Self> {
-        let magic = &bytes[..bytes.len().min(MAGIC.len())];
-        if magic.len() == MAGIC.len()
-            && magic != MAGIC
-            && magic[..MAGIC_NAME] == MAGIC[..MAGIC_NAME]
-        {
-            return Err(Error::unsupported(format!(
-                "{} is a log segment of another version",
-                path.display()
-            ))
-            .with_hint(
-                "start the version of pumphouse that wrote it, let it flush, then upgrade",
-            ));
-        }
+    /// Reads a whole segment whose first record stands at `start` and has position `base`.
+    pub(super) fn new(bytes: Bytes, start: usize, base: u64) -> Self {
         // A damaged header costs nothing: the first record is found all the same.
-        let offset = MAGIC.len().min(bytes.len());
-        Ok(Self {
+        let offset = start.min(bytes.len());
+        Self {
             bytes,
             offset,
             expected: base,
-        })
+        }
     }
 
     /// The position the next record should have.
@@ -178,28 +166,29 @@ impl Iterator for Scanner {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let offset = self.offset;
-        if offset == self.bytes.len() {
-            return None;
+        loop {
+            let offset = self.offset;
+            if offset == self.bytes.len() {
+                return None;
+            }
+            if let Parsed::Record(record, end) = record::parse(&self.bytes, offset)
+                && record.position == self.expected
+            {
+                self.offset = end;
+                self.expected += 1;
+                return Some(Step::Record(record));
+            }
+            let Some(at) = record::resync(&self.bytes, offset, self.expected) else {
+                self.offset = self.bytes.len();
+                return Some(Step::Torn { offset });
+            };
+            let from = self.expected;
+            self.offset = at;
+            self.expected = record::read_u64(&self.bytes[at..], 8);
+            if self.expected > from {
+                let to = self.expected - 1;
+                return Some(Step::Lost { offset, from, to });
+            }
         }
-        if let Parsed::Record(record, end) = record::parse(&self.bytes, offset)
-            && record.position == self.expected
-        {
-            self.offset = end;
-            self.expected += 1;
-            return Some(Step::Record(record));
-        }
-        let Some(at) = record::resync(&self.bytes, offset, self.expected) else {
-            self.offset = self.bytes.len();
-            return Some(Step::Torn { offset });
-        };
-        let from = self.expected;
-        self.offset = at;
-        self.expected = record::read_u64(&self.bytes[at..], 8);
-        Some(Step::Lost {
-            offset,
-            from,
-            to: self.expected.saturating_sub(1).max(from),
-        })
     }
 }

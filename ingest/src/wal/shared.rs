@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::LogOptions;
 use super::record::Record;
@@ -14,6 +16,8 @@ use super::segment::Segment;
 const TAIL_BYTES: usize = 32 << 20;
 /// Bytes of records a reader takes at once, more or less a group.
 const TAKE_BYTES: usize = 8 << 20;
+/// How exactly it is known since when records wait for their commit.
+const AGE_STEP: Duration = Duration::from_millis(100);
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -31,6 +35,29 @@ struct State {
     stopped: bool,
     tail: VecDeque<Vec<Record>>,
     tail_bytes: usize,
+    /// When records became durable, oldest first: the position of the last one of each moment.
+    ages: VecDeque<(Instant, u64)>,
+}
+
+/// How full a log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fill {
+    /// Bytes of all segments.
+    pub(crate) bytes: u64,
+    /// Bytes of segments that hold records not yet committed.
+    pub(crate) uncommitted: u64,
+    /// Bytes at which writing waits.
+    pub(crate) limit: u64,
+    /// How long the oldest record that is not committed has been durable.
+    pub(crate) oldest: Duration,
+}
+
+/// Whether the log takes another batch.
+pub(super) enum Room {
+    Free,
+    /// So many bytes wait for their commit.
+    Full(u64),
+    Stopped,
 }
 
 /// What a reader does next.
@@ -40,6 +67,7 @@ pub(super) enum Take {
     /// `until`.
     File {
         path: PathBuf,
+        start: u64,
         base: u64,
         last: u64,
         until: u64,
@@ -50,6 +78,7 @@ pub(super) enum Take {
 
 impl Shared {
     pub(super) fn new(segments: Vec<Segment>, next: u64, options: &LogOptions) -> Self {
+        let found = segments.last().map(|last| (Instant::now(), last.last));
         Self {
             state: Mutex::new(State {
                 segments,
@@ -57,6 +86,7 @@ impl Shared {
                 stopped: false,
                 tail: VecDeque::new(),
                 tail_bytes: 0,
+                ages: found.into_iter().collect(),
             }),
             changed: Condvar::new(),
             durable: watch::Sender::new(next - 1),
@@ -89,20 +119,66 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Notes a new segment. It takes the place of one that begins at the same position, which a
+    /// failed write has left without records.
     pub(super) fn begin_segment(&self, segment: Segment) {
-        self.state().segments.push(segment);
+        let mut state = self.state();
+        state.segments.retain(|s| s.base != segment.base);
+        state.segments.push(segment);
     }
 
-    /// Blocks while uncommitted records fill the log; false when the log is to stop.
-    pub(super) fn wait_for_room(&self) -> bool {
-        let mut state = self.state();
-        while !state.stopped && state.uncommitted() >= self.log_bytes {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+    /// Waits for at most `patience` while uncommitted records fill the log.
+    pub(super) fn wait_for_room(&self, patience: Duration) -> Room {
+        let full = |state: &mut State| !state.stopped && state.uncommitted() >= self.log_bytes;
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(self.state(), patience, full)
+            .unwrap_or_else(PoisonError::into_inner);
+        match state.uncommitted() {
+            _ if state.stopped => Room::Stopped,
+            bytes if bytes >= self.log_bytes => Room::Full(bytes),
+            _ => Room::Free,
         }
+    }
+
+    /// Waits until something is committed, or `patience` is over; false when the log is to stop.
+    pub(super) fn wait_for_change(&self, patience: Duration) -> bool {
+        let state = self.state();
+        if state.stopped {
+            return false;
+        }
+        let waited = self.changed.wait_timeout(state, patience);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !state.stopped
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        let state = self.state();
+        Fill {
+            bytes: state.segments.iter().map(|s| s.bytes).sum(),
+            uncommitted: state.uncommitted(),
+            limit: self.log_bytes,
+            oldest: state
+                .ages
+                .front()
+                .map_or(Duration::ZERO, |(at, _)| at.elapsed()),
+        }
+    }
+
+    /// The runs that wrote the positions after `from` up to `to`, each with the first position of
+    /// its segment; fewer where segments are gone or do not tell.
+    pub(super) fn runs(&self, from: u64, to: u64) -> Vec<(u64, Uuid)> {
+        let state = self.state();
+        let mut runs: Vec<(u64, Uuid)> = Vec::new();
+        let within = |s: &&Segment| s.last >= s.base && s.last > from && s.base <= to;
+        for segment in state.segments.iter().filter(within) {
+            if let Some(run) = segment.run
+                && runs.last().is_none_or(|(_, last)| *last != run)
+            {
+                runs.push((segment.base, run));
+            }
+        }
+        runs
     }
 
     /// Makes written and synced groups visible: to the reader first, then as the durable end.
@@ -112,6 +188,10 @@ impl Shared {
             active.bytes += bytes;
             active.tracked += tracked;
             active.last = last;
+        }
+        match state.ages.back_mut() {
+            Some((at, newest)) if at.elapsed() < AGE_STEP => *newest = last,
+            _ => state.ages.push_back((Instant::now(), last)),
         }
         for group in groups.into_iter().filter(|g| !g.is_empty()) {
             let size: usize = group.iter().map(|r| r.message.encoded_len()).sum();
@@ -154,6 +234,7 @@ impl Shared {
         match holding {
             Some(segment) if segment.base <= next => Take::File {
                 path: segment.path.clone(),
+                start: segment.start,
                 base: segment.base,
                 last: segment.last,
                 until,
@@ -167,23 +248,21 @@ impl Shared {
     pub(super) fn commit(&self, position: u64) -> Vec<PathBuf> {
         let mut state = self.state();
         state.committed = state.committed.max(position);
-        let mut newer: usize = state.segments.iter().map(|s| s.tracked).sum();
-        let mut bytes: u64 = state.segments.iter().map(|s| s.bytes).sum();
-        let mut removable = 0;
-        let last = state.segments.len().saturating_sub(1);
-        for segment in &state.segments[..last] {
-            newer -= segment.tracked;
-            let in_window = segment.tracked > 0 && newer < self.window && bytes <= self.log_bytes;
-            if segment.last > state.committed || in_window {
-                break;
-            }
-            bytes -= segment.bytes;
-            removable += 1;
-        }
-        let gone = state.segments.drain(..removable).map(|s| s.path).collect();
+        let committed = state.committed;
+        while state
+            .ages
+            .pop_front_if(|(_, last)| *last <= committed)
+            .is_some()
+        {}
+        let gone = state.removable(self.window, self.log_bytes);
         drop(state);
         self.changed.notify_all();
         gone
+    }
+
+    /// Committed segments, which are only kept so that a restart recognises redeliveries.
+    pub(super) fn give_up_window(&self) -> Vec<PathBuf> {
+        self.state().removable(0, 0)
     }
 }
 
@@ -191,5 +270,23 @@ impl State {
     fn uncommitted(&self) -> u64 {
         let open = |s: &&Segment| s.last >= s.base && s.last > self.committed;
         self.segments.iter().filter(open).map(|s| s.bytes).sum()
+    }
+
+    /// Takes out what is committed and not needed for a window of so many records or bytes.
+    fn removable(&mut self, window: usize, window_bytes: u64) -> Vec<PathBuf> {
+        let mut newer: usize = self.segments.iter().map(|s| s.tracked).sum();
+        let mut bytes: u64 = self.segments.iter().map(|s| s.bytes).sum();
+        let mut removable = 0;
+        let last = self.segments.len().saturating_sub(1);
+        for segment in &self.segments[..last] {
+            newer -= segment.tracked;
+            let in_window = segment.tracked > 0 && newer < window && bytes <= window_bytes;
+            if segment.last > self.committed || in_window {
+                break;
+            }
+            bytes -= segment.bytes;
+            removable += 1;
+        }
+        self.segments.drain(..removable).map(|s| s.path).collect()
     }
 }

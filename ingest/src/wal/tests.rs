@@ -10,9 +10,13 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::header;
 use super::record::HEADER;
-use super::segment::MAGIC;
+
 use super::*;
+
+mod damage;
+mod disk;
 
 const TOPIC: &str = "a/b";
 
@@ -112,7 +116,7 @@ async fn a_redelivery_is_acknowledged_and_not_logged_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_torn_tail_is_cut_and_its_position_not_used_again() {
+async fn a_torn_tail_is_left_aside_and_its_position_not_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(options(dir.path()));
     put(&log, vec![message(1, "x"), message(2, "y")]).await;
@@ -128,8 +132,6 @@ async fn a_torn_tail_is_cut_and_its_position_not_used_again() {
     drop(log);
     let log = open(options(dir.path()));
     assert_eq!((log.last_record(), log.end()), (1, end));
-    let len = MAGIC.len() + record_bytes("x");
-    assert_eq!(fs::metadata(&file).unwrap().len(), len as u64);
     put(&log, vec![message(3, "z")]).await;
     let found = read(&mut log.reader(), 2).await;
     assert_eq!(found[0], (1, "x".into()));
@@ -148,7 +150,7 @@ async fn a_flipped_byte_costs_one_record_and_is_told() {
     .await;
     drop(log);
     let file = segment_file(dir.path());
-    let at = MAGIC.len() + record_bytes("x");
+    let at = header::BYTES + record_bytes("x");
     for byte in [at, at + 5, at + record_bytes("y") - 1] {
         let whole = fs::read(&file).unwrap();
         let mut bad = whole.clone();
@@ -289,7 +291,7 @@ proptest! {
         let kept = cut.min(whole.len());
         fs::write(&file, &whole[..kept]).unwrap();
         let mut expected = base as usize - 1;
-        let mut end = MAGIC.len();
+        let mut end = header::BYTES;
         while expected < payloads.len() && end + record_bytes(&payloads[expected]) <= kept {
             end += record_bytes(&payloads[expected]);
             expected += 1;
@@ -304,41 +306,6 @@ proptest! {
                 prop_assert_eq!(text, &payloads[i]);
             }
             prop_assert_eq!(&found[expected].1, "after");
-            Ok(())
-        })?;
-    }
-
-    /// One byte changed anywhere: never a panic, never a record that was not written.
-    #[test]
-    fn a_changed_byte_never_invents_records(at in 0usize..600, with in 1u8..=255) {
-        let dir = tempfile::tempdir().unwrap();
-        block_on(async {
-            let log = open(options(dir.path()));
-            for n in 0..10 {
-                put(&log, vec![message(1, &n.to_string())]).await;
-            }
-        });
-        let file = segment_file(dir.path());
-        let mut bytes = fs::read(&file).unwrap();
-        let at = at % bytes.len();
-        bytes[at] ^= with;
-        fs::write(&file, &bytes).unwrap();
-        block_on(async {
-            // A damaged header may look like another version, which is refused.
-            let Ok(log) = Log::open(options(dir.path()), Arc::default()) else {
-                return Ok(());
-            };
-            put(&log, vec![message(7, "after")]).await;
-            let mut found = Vec::new();
-            let mut reader = log.reader();
-            while found.last().is_none_or(|(_, text): &(u64, String)| text != "after") {
-                found.extend(read(&mut reader, 1).await);
-            }
-            found.pop();
-            prop_assert!(found.len() >= 9);
-            for (position, text) in found {
-                prop_assert_eq!((position - 1).to_string(), text);
-            }
             Ok(())
         })?;
     }
