@@ -27,6 +27,10 @@ pub struct StreamConfig {
     /// Declared column types by name: boolean, int, long, float, double, string, timestamp, date.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
+    /// Columns that name a row, such as `["pump", "ts"]`: of rows with the same values in all of
+    /// them the first one is kept. Empty: every message is a row.
+    #[serde(default)]
+    pub dedup: Vec<String>,
 }
 
 fn default_time() -> String {
@@ -44,6 +48,7 @@ impl StreamConfig {
             device: None,
             time: default_time(),
             columns: BTreeMap::new(),
+            dedup: Vec::new(),
         }
     }
 
@@ -57,6 +62,14 @@ impl StreamConfig {
                 self.time
             ))
             .with_hint("rename the variable"));
+        }
+        for (index, column) in self.dedup.iter().enumerate() {
+            if column.is_empty() || column.contains(',') {
+                return Err(wrong(format!("'{column}' in `dedup` cannot be a column")));
+            }
+            if self.dedup[..index].contains(column) {
+                return Err(wrong(format!("`dedup` names the column '{column}' twice")));
+            }
         }
         for (column, kind) in &self.columns {
             let kind = Kind::parse(kind)
