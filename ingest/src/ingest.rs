@@ -41,7 +41,7 @@ pub struct Ingest {
     buffer: Arc<Buffer>,
     counters: Arc<Counters>,
     buffer_limit: u64,
-    address: Option<SocketAddr>,
+    addresses: Vec<(&'static str, SocketAddr)>,
     stop: CancellationToken,
     sources: TaskTracker,
     requests: mpsc::UnboundedSender<Request>,
@@ -107,7 +107,7 @@ impl Ingest {
             buffer,
             counters,
             buffer_limit: config.buffer_bytes as u64,
-            address: None,
+            addresses: Vec::new(),
             stop: CancellationToken::new(),
             sources: TaskTracker::new(),
             requests,
@@ -131,7 +131,7 @@ impl Ingest {
                 let stop = self.stop.clone();
                 let sources = self.sources.clone();
                 let broker = Broker::bind(broker, writer, counters, stop, sources).await?;
-                self.address = broker.address();
+                self.addresses = broker.addresses();
                 self.sources.spawn(broker.run());
             }
             Source::External(mqtt) => {
@@ -195,9 +195,15 @@ impl Ingest {
         }
     }
 
-    /// Where the embedded broker listens; none with an external one.
+    /// Where the embedded broker listens for MQTT over TCP; none with an external one.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
-        self.address
+        let mut addresses = self.addresses.iter();
+        addresses.find(|(name, _)| *name == "mqtt").map(|it| it.1)
+    }
+
+    /// All addresses of the embedded broker by name: `mqtt`, `mqtts`, `mqtt-ws`, `mqtt-wss`.
+    pub fn listen_addrs(&self) -> &[(&'static str, SocketAddr)] {
+        &self.addresses
     }
 
     /// Commits every message logged before the call.

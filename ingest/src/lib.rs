@@ -23,6 +23,6 @@ mod tables;
 mod topic;
 mod wal;
 
-pub use config::{BrokerConfig, IngestConfig, MqttConfig, Source, StreamConfig};
+pub use config::{BrokerConfig, IngestConfig, MqttConfig, Source, StreamConfig, TlsFiles};
 pub use ingest::Ingest;
-pub use stats::IngestStats;
+pub use stats::{BrokerStats, IngestStats};

@@ -1,9 +1,14 @@
 //! Counters of an ingester, readable at any time.
 
+mod broker;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use catalog::Error;
+
+use broker::BrokerCounters;
+pub use broker::BrokerStats;
 
 /// What an ingester has done since it started; counts are messages unless named rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct IngestStats {
     /// The latest trouble, kept until the next flush succeeds; records lost to a damaged log are
     /// told for as long as the ingester runs.
     pub last_error: Option<String>,
+    /// The embedded broker's own counters.
+    pub broker: BrokerStats,
 }
 
 impl IngestStats {
@@ -78,6 +85,7 @@ pub(crate) struct Counters {
     last_error: Text,
     stalled: Text,
     flush_error: Text,
+    pub(crate) broker: BrokerCounters,
     /// What a damaged log has lost, which no later success mends.
     losses: Mutex<Vec<String>>,
 }
@@ -138,6 +146,7 @@ impl Counters {
             commits: get(&self.commits),
             wal_position: get(&self.wal_position),
             watermark: get(&self.watermark),
+            broker: self.broker.snapshot(),
             stalled: lock(&self.stalled).clone(),
             flush_error: lock(&self.flush_error).clone(),
             last_error: lock(&self.last_error)

@@ -96,15 +96,14 @@ pub(crate) async fn run(_: ServeArgs, settings: Settings) -> Result<()> {
 
 /// Scripts and tests read these lines: they are an interface.
 fn announce(server: &Server) -> Result<()> {
-    let addresses = [
-        ("http", Some(server.http)),
-        ("flight", server.flight),
-        ("mqtt", server.mqtt),
-    ];
-    for (part, address) in addresses {
-        if let Some(address) = address {
-            output::print(&format!("listening {part}={address}"))?;
-        }
+    let flight = server.flight.map(|address| ("flight", address));
+    let mqtt = server.brokers.iter().copied();
+    for (part, address) in [("http", server.http)]
+        .into_iter()
+        .chain(flight)
+        .chain(mqtt)
+    {
+        output::print(&format!("listening {part}={address}"))?;
     }
     output::print("ready")
 }

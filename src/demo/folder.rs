@@ -67,7 +67,7 @@ impl Folder {
         settings.lake.url = self.path.join("lake").display().to_string();
         settings.listen.http.set_port(0);
         settings.listen.flight.set_port(0);
-        settings.mqtt.listen.set_port(0);
+        settings.mqtt.listen = "127.0.0.1:0".parse().ok();
         // By number and not by time, so that every run shows rows in files and rows that
         // are not yet.
         settings.ingest.flush_rows = flush_rows;

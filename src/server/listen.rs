@@ -31,13 +31,8 @@ pub(super) fn check_exposure(settings: &Settings) -> Result<()> {
         )
         .with_hint("set PUMPHOUSE_AUTH_TOKEN, or write iceberg.credentials = \"none\""));
     }
-    let embedded = settings.has_role(Role::Ingest) && settings.mqtt.url.is_none();
-    if embedded && open(settings.mqtt.listen) {
-        return Err(Error::invalid(format!(
-            "mqtt.listen = {} is open to other machines, and the embedded broker knows no passwords",
-            settings.mqtt.listen
-        ))
-        .with_hint("listen on 127.0.0.1, or run a broker such as Mosquitto and set PUMPHOUSE_MQTT_URL"));
+    if settings.has_role(Role::Ingest) && settings.mqtt.url.is_none() {
+        settings.mqtt.embedded().validate()?;
     }
     Ok(())
 }
@@ -52,7 +47,9 @@ pub(super) async fn bind(part: &str, setting: &str, address: SocketAddr) -> Resu
 /// address; the broker itself binds it later.
 pub(super) async fn check_mqtt(settings: &Settings) -> Result<()> {
     if settings.has_role(Role::Ingest) && settings.mqtt.url.is_none() {
-        bind("mqtt", "mqtt.listen", settings.mqtt.listen).await?;
+        if let Some(address) = settings.mqtt.listen {
+            bind("mqtt", "mqtt.listen", address).await?;
+        }
     }
     Ok(())
 }
@@ -116,7 +113,7 @@ mod tests {
         );
         settings.auth.token = Some(Secret::from("t".to_owned()));
         assert!(check_exposure(&settings).is_ok());
-        settings.mqtt.listen = "[::]:1883".parse().unwrap();
+        settings.mqtt.listen = "[::]:1883".parse().ok();
         assert!(
             check_exposure(&settings)
                 .unwrap_err()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ingest::IngestStats;
+use ingest::{BrokerStats, IngestStats};
 
 /// The counters of ingest, when it runs here, and the version.
 pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
@@ -141,7 +141,48 @@ pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
         let _ = writeln!(page, "# TYPE pumphouse_ingest_{name} {kind}");
         let _ = writeln!(page, "pumphouse_ingest_{name} {value}");
     }
+    broker(&mut page, &stats.broker);
     page
+}
+
+/// The embedded broker's counters.
+fn broker(page: &mut String, stats: &BrokerStats) {
+    for (name, kind, help, value) in [
+        (
+            "connections",
+            "gauge",
+            "MQTT clients connected.",
+            stats.connections,
+        ),
+        (
+            "connects_total",
+            "counter",
+            "MQTT clients let in.",
+            stats.connects,
+        ),
+        (
+            "refused_connections_total",
+            "counter",
+            "Connections closed because there were too many.",
+            stats.refused_connections,
+        ),
+        (
+            "refused_logins_total",
+            "counter",
+            "Logins with a wrong password or without a name.",
+            stats.refused_logins,
+        ),
+        (
+            "throttled_total",
+            "counter",
+            "Times a client was read slower because it sent more than its limit.",
+            stats.throttled,
+        ),
+    ] {
+        let _ = writeln!(page, "# HELP pumphouse_broker_{name} {help}");
+        let _ = writeln!(page, "# TYPE pumphouse_broker_{name} {kind}");
+        let _ = writeln!(page, "pumphouse_broker_{name} {value}");
+    }
 }
 
 #[cfg(test)]

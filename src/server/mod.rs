@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Error, Result};
-use ingest::{BrokerConfig, Ingest, IngestConfig, IngestStats, MqttConfig, Source};
+use ingest::{Ingest, IngestConfig, IngestStats};
 use lake::Lake;
 use query::Engine;
 use tokio::net::TcpListener;
@@ -36,8 +36,10 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     /// Where Flight SQL is served, when this process has the query role.
     pub(crate) flight: Option<SocketAddr>,
-    /// Where the embedded broker listens, when this process runs it.
+    /// Where the embedded broker listens for MQTT over TCP, when this process runs it.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// All addresses of the embedded broker by name.
+    pub(crate) brokers: Vec<(&'static str, SocketAddr)>,
     engine: Engine,
     ingest: IngestPart,
     tasks: Tasks,
@@ -74,6 +76,7 @@ impl Server {
     ) -> Result<Self> {
         let hot = ingest.as_ref().map(Ingest::hot);
         let mqtt = ingest.as_ref().and_then(Ingest::listen_addr);
+        let brokers = ingest.as_ref().map(|it| it.listen_addrs().to_vec());
         let failed = ingest.as_ref().map(Ingest::failed);
         let catalog = settings
             .has_role(Role::Query)
@@ -121,6 +124,7 @@ impl Server {
             http: http_addr,
             flight: flight_addr,
             mqtt,
+            brokers: brokers.unwrap_or_default(),
             engine,
             ingest,
             tasks,
@@ -212,30 +216,12 @@ fn local_addr(listener: &TcpListener) -> Result<SocketAddr> {
 
 /// The settings as ingest takes them.
 fn ingest_config(settings: &Settings) -> IngestConfig {
-    let (mqtt, ingest) = (&settings.mqtt, &settings.ingest);
-    let source = match &mqtt.url {
-        Some(url) => Source::External(MqttConfig {
-            url: url.clone(),
-            client_id: mqtt.client_id.clone(),
-            username: mqtt.username.clone(),
-            password: mqtt
-                .password
-                .as_ref()
-                .map(|password| password.expose().to_owned()),
-            receive_maximum: mqtt.receive_maximum,
-            subscribe: mqtt.subscribe.clone(),
-            ..MqttConfig::default()
-        }),
-        None => Source::Embedded(BrokerConfig {
-            listen: mqtt.listen,
-            max_packet_bytes: u32::try_from(mqtt.max_packet_bytes).unwrap_or(u32::MAX),
-        }),
-    };
+    let ingest = &settings.ingest;
     IngestConfig {
         branch: ingest.branch.clone(),
         data_dir: settings.data_dir.clone(),
         streams: settings.streams.clone(),
-        source,
+        source: settings.mqtt.source(),
         flush_rows: ingest.flush_rows,
         flush_bytes: in_memory(ingest.flush_bytes),
         flush_interval: ingest.flush_interval,

@@ -5,6 +5,7 @@
 //! `pumphouse.example.toml` holds them all at their defaults; a test compares.
 
 mod load;
+mod mqtt;
 mod units;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::{Flag, env_name, unknown_variables};
+use mqtt::MqttSettings;
 pub(crate) use units::duration::{format as format_duration, parse as parse_duration};
 
 /// The whole configuration of one Pumphouse process.
@@ -111,31 +113,6 @@ pub(crate) struct ClientSettings {
     /// `http://host:port` of a Flight SQL server; empty means `listen.flight`.
     #[serde(with = "units::optional")]
     pub(crate) server: Option<String>,
-}
-
-/// Where messages come from: the broker inside, or one outside.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct MqttSettings {
-    /// Address of the embedded broker; not used when `url` is set.
-    pub(crate) listen: SocketAddr,
-    /// `mqtt://host:port` of a broker to subscribe to; empty means the embedded one.
-    #[serde(with = "units::optional")]
-    pub(crate) url: Option<String>,
-    /// Name of the session at the broker, which keeps messages for it; empty: made
-    /// from this node's identity.
-    pub(crate) client_id: String,
-    #[serde(with = "units::optional")]
-    pub(crate) username: Option<String>,
-    #[serde(with = "units::optional")]
-    pub(crate) password: Option<Secret>,
-    /// Most messages the broker may send before one is acknowledged.
-    pub(crate) receive_maximum: u16,
-    /// Topic filters; empty means those that the streams' topics imply.
-    pub(crate) subscribe: Vec<String>,
-    /// Largest packet the embedded broker reads; a larger one ends its connection.
-    #[serde(with = "units::bytes")]
-    pub(crate) max_packet_bytes: u64,
 }
 
 /// How rows are gathered before they become files of the lake.
@@ -291,21 +268,6 @@ impl Default for ListenSettings {
         Self {
             http: loopback(8080),
             flight: loopback(50051),
-        }
-    }
-}
-
-impl Default for MqttSettings {
-    fn default() -> Self {
-        Self {
-            listen: loopback(1883),
-            url: None,
-            client_id: String::new(),
-            username: None,
-            password: None,
-            receive_maximum: 4096,
-            subscribe: Vec::new(),
-            max_packet_bytes: 16 << 20,
         }
     }
 }

@@ -155,6 +155,50 @@ pub(crate) mod optional {
     }
 }
 
+/// An optional value in text form where empty means not set, such as an address.
+pub(crate) mod parsed {
+    use std::fmt::Display;
+    use std::marker::PhantomData;
+    use std::str::FromStr;
+
+    use serde::{Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer, T: Display>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<T: FromStr<Err: Display>> de::Visitor<'_> for Text<T> {
+            type Value = Option<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a value, or an empty text")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                let text = text.trim();
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                let wrong = |e| E::custom(format!("{text:?}: {e}"));
+                text.parse().map(Some).map_err(wrong)
+            }
+            // A switch is written as true or false where the format has them.
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                self.visit_str(if value { "true" } else { "false" })
+            }
+        }
+        deserializer.deserialize_any(Text(PhantomData))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -3,6 +3,7 @@
 mod broker;
 mod mqtt;
 mod stream;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,8 +12,10 @@ use std::time::Duration;
 use catalog::{Error, Key, Result};
 
 pub use broker::BrokerConfig;
+pub(crate) use broker::Door;
 pub use mqtt::MqttConfig;
 pub use stream::StreamConfig;
+pub use tls::TlsFiles;
 
 /// Everything [`Ingest::start`](crate::Ingest::start) needs.
 #[derive(Debug, Clone)]
@@ -111,7 +114,7 @@ impl IngestConfig {
         }
         match &self.source {
             Source::External(mqtt) => mqtt.validate(),
-            Source::Embedded(_) => Ok(()),
+            Source::Embedded(broker) => broker.validate(),
         }
     }
 }

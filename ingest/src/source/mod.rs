@@ -5,6 +5,8 @@
 pub(crate) mod broker;
 pub(crate) mod external;
 mod subscriptions;
+mod tls;
+mod websocket;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -195,8 +195,9 @@ async fn an_oversized_packet_ends_its_connection_with_the_reason() {
     let house = House::new();
     let mut config = house.config();
     config.source = Source::Embedded(BrokerConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: "127.0.0.1:0".parse().ok(),
         max_packet_bytes: 2_000,
+        ..BrokerConfig::default()
     });
     let ingest = Ingest::start(config, house.lake().await).await.unwrap();
     let address = ingest.listen_addr().unwrap();

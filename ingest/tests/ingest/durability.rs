@@ -142,7 +142,7 @@ async fn one_folder_and_one_port_take_one_ingester() {
     let other = House::new();
     let mut config = other.config();
     config.source = Source::Embedded(BrokerConfig {
-        listen: ingest.listen_addr().unwrap(),
+        listen: ingest.listen_addr(),
         ..BrokerConfig::default()
     });
     let error = Ingest::start(config, other.lake().await)

@@ -49,7 +49,7 @@ async fn messages_come_through_a_broker_and_through_its_restart() {
     until("the loss is told", || ingest.stats().last_error.is_some()).await;
     let mut config = there.config();
     config.source = Source::Embedded(BrokerConfig {
-        listen: address,
+        listen: Some(address),
         ..BrokerConfig::default()
     });
     let lake = there.lake().await;

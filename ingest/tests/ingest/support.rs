@@ -50,7 +50,7 @@ impl House {
     /// A configuration that flushes only when asked.
     pub(crate) fn config(&self) -> IngestConfig {
         let source = Source::Embedded(BrokerConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: "127.0.0.1:0".parse().ok(),
             ..BrokerConfig::default()
         });
         let stream = StreamConfig {

@@ -25,16 +25,19 @@ impl BrokerAddress {
     /// Errors: `InvalidInput` or `Unsupported` for an address that is none we can use.
     pub(crate) fn find(flag: Option<&str>, settings: &Settings) -> Result<Self> {
         let mqtt = &settings.mqtt;
-        let embedded = || {
-            let mut listen = mqtt.listen;
-            if listen.ip().is_unspecified() {
-                listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        let url = match (flag.or(mqtt.url.as_deref()), mqtt.listen) {
+            (Some(url), _) => url.to_owned(),
+            (None, Some(mut listen)) => {
+                if listen.ip().is_unspecified() {
+                    listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                }
+                format!("mqtt://{listen}")
             }
-            format!("mqtt://{listen}")
+            (None, None) => {
+                return Err(Error::invalid("no broker is named, and mqtt.listen is off")
+                    .with_hint("name one with --broker mqtt://host:1883"));
+            }
         };
-        let url = flag
-            .or(mqtt.url.as_deref())
-            .map_or_else(embedded, str::to_owned);
         let login = mqtt.username.clone().map(|user| {
             let password = mqtt.password.clone();
             (

@@ -1,13 +1,33 @@
 //! Who may come in, and what they may do.
+//!
+//! A client is who its password says, or its certificate, or nobody. Nobody comes in on loopback
+//! addresses only.
 
+mod acl;
+mod passwords;
+mod watched;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use catalog::Result;
+use ring::hmac;
+use tokio::sync::Semaphore;
+
+use self::acl::Acl;
+use self::passwords::Passwords;
+use self::watched::Watched;
 use crate::config::BrokerConfig;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// It came in where other machines can.
+    pub(super) public: bool,
+    /// Its certificate's common name, once verified.
+    pub(super) certificate: Option<String>,
 }
 
 /// What a CONNECT says of its sender.
@@ -24,52 +44,156 @@ pub(super) struct Credentials<'a> {
 #[derive(Debug)]
 pub(super) enum Verdict {
     Granted(Rights),
-    #[expect(dead_code, reason = "nobody is asked for a password yet")]
     BadUserOrPassword,
-    #[expect(dead_code, reason = "nobody is kept out yet")]
     NotAuthorized,
+}
+
+/// A client as access rules know it.
+#[derive(Debug, Clone)]
+struct User {
+    /// None: it has not said, or cannot prove it.
+    name: Option<String>,
+    client: String,
 }
 
 /// What a client that has been let in may do. Asked for every PUBLISH, so it must be cheap.
 #[derive(Debug, Clone)]
-pub(super) struct Rights;
+pub(super) struct Rights {
+    user: User,
+    acl: Option<Arc<Acl>>,
+}
 
 /// Who is let in.
-pub(super) struct Access;
+pub(super) struct Access {
+    users: Option<Watched<Users>>,
+    acl: Option<Watched<Acl>>,
+    anonymous: bool,
+    /// Passwords checked at a time: a flood of logins leaves cores to the others.
+    checks: Arc<Semaphore>,
+}
+
+/// The password file, and the passwords that were right since it was read.
+struct Users {
+    passwords: Passwords,
+    /// A password that was right is known again by a fast hash, under a key of this process.
+    key: hmac::Key,
+    known: Mutex<HashMap<String, hmac::Tag>>,
+}
 
 impl Access {
-    pub(super) fn new(_config: &BrokerConfig) -> Self {
-        Self
+    /// # Errors
+    /// `InvalidInput` for a file that cannot be read, naming its line.
+    pub(super) fn new(config: &BrokerConfig) -> Result<Self> {
+        let users = config
+            .users
+            .as_deref()
+            .map(|file| Watched::new(file, Users::parse));
+        let acl = config
+            .acl
+            .as_deref()
+            .map(|file| Watched::new(file, Acl::parse));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            anonymous: config.allow_anonymous.unwrap_or(users.is_none()),
+            users: users.transpose()?,
+            acl: acl.transpose()?,
+            checks: Arc::new(Semaphore::new((cores / 2).max(1))),
+        })
+    }
+
+    /// Whether any client comes in without proving who it is.
+    pub(super) fn is_open(&self) -> bool {
+        self.anonymous
     }
 
     /// Whether the client may come in.
-    #[expect(clippy::unused_async, reason = "checking a password takes long")]
     pub(super) async fn check(&self, credentials: Credentials<'_>) -> Verdict {
-        let Credentials {
-            peer,
-            client_id,
-            user,
-            password,
-        } = credentials;
-        tracing::debug!(
-            client = client_id,
-            peer = %peer.address,
-            user,
-            password = password.is_some(),
-            "an MQTT client connects"
-        );
-        Verdict::Granted(Rights)
+        let peer = credentials.peer;
+        let name = match (&self.users, credentials.user) {
+            (Some(users), Some(user)) => {
+                let password = credentials.password.unwrap_or_default();
+                if !self.knows(users.current(), user, password).await {
+                    tracing::info!(peer = %peer.address, user, "an MQTT client gave a wrong password");
+                    return Verdict::BadUserOrPassword;
+                }
+                Some(user.to_owned())
+            }
+            _ => peer.certificate.clone(),
+        };
+        if name.is_none() && (peer.public || !self.anonymous) {
+            tracing::info!(peer = %peer.address, "an MQTT client did not say who it is");
+            return Verdict::NotAuthorized;
+        }
+        Verdict::Granted(Rights {
+            user: User {
+                name,
+                client: credentials.client_id.to_owned(),
+            },
+            acl: self.acl.as_ref().map(Watched::current),
+        })
+    }
+
+    async fn knows(&self, users: Arc<Users>, user: &str, password: &[u8]) -> bool {
+        if users.remembers(user, password) {
+            return true;
+        }
+        // It is never closed.
+        let Ok(permit) = Arc::clone(&self.checks).acquire_owned().await else {
+            return false;
+        };
+        let (user, password) = (user.to_owned(), password.to_owned());
+        let check = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            users.check(&user, &password)
+        });
+        check.await.unwrap_or(false)
+    }
+}
+
+impl Users {
+    fn parse(text: &str) -> Result<Self> {
+        let random = ring::rand::SystemRandom::new();
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &random)
+            .map_err(|_| catalog::Error::internal("the system gives no random numbers"))?;
+        Ok(Self {
+            passwords: Passwords::parse(text)?,
+            key,
+            known: Mutex::default(),
+        })
+    }
+
+    fn remembers(&self, user: &str, password: &[u8]) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(user)
+            .is_some_and(|tag| hmac::verify(&self.key, password, tag.as_ref()).is_ok())
+    }
+
+    fn check(&self, user: &str, password: &[u8]) -> bool {
+        let right = self.passwords.of(user).is_of(password);
+        if right {
+            let tag = hmac::sign(&self.key, password);
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(user.to_owned(), tag);
+        }
+        right
     }
 }
 
 impl Rights {
     /// Whether the client may publish to the topic.
-    pub(super) fn publish(&self, _topic: &str) -> bool {
-        true
+    pub(super) fn publish(&self, topic: &str) -> bool {
+        let acl = self.acl.as_ref();
+        acl.is_none_or(|acl| acl.may_publish(&self.user, topic))
     }
 
     /// Whether the client may subscribe to the filter, given without `$share/group/`.
-    pub(super) fn subscribe(&self, _filter: &str) -> bool {
-        true
+    pub(super) fn subscribe(&self, filter: &str) -> bool {
+        let acl = self.acl.as_ref();
+        acl.is_none_or(|acl| acl.may_subscribe(&self.user, filter))
     }
 }
+
+#[cfg(test)]
+#[path = "auth/tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Hub;
 use super::auth::{Peer, Rights};
 use super::handshake::{self, Client};
-use super::limits::Throttle;
+use super::limits::{self, Place, Throttle};
 use super::outbound::{Control, Outbound, Window};
 use super::router::{Delivery, Subscription};
 use super::wire::{FilterOptions, Incoming, Outgoing, Wire};
@@ -29,6 +29,8 @@ use crate::wal::{Acks, Group, Message};
 
 /// A client has this long to send its CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes kept ready for a CONNECT: who has not sent it yet is given little.
+const FIRST_BYTES: usize = 1 << 10;
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 64 << 10;
 /// Messages handed to the log together at most.
@@ -59,18 +61,19 @@ struct Connection {
 type End = Option<Reason>;
 
 /// Serves one client from its first byte to its last.
-pub(super) async fn serve<R, W>(hub: Arc<Hub>, mut read: R, mut write: W, peer: Peer)
+pub(super) async fn serve<R, W>(hub: Arc<Hub>, mut read: R, mut write: W, peer: Peer, place: Place)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    let mut buffer = BytesMut::with_capacity(FIRST_BYTES);
     let accepted = timeout(
         CONNECT_TIMEOUT,
         handshake::accept(&hub, &peer, &mut read, &mut write, &mut buffer),
     );
     let accepted = tokio::select! {
         accepted = accepted => accepted,
+        () = place.evicted() => return,
         () = hub.stop.cancelled() => return,
     };
     let Ok(Ok(Some(client))) = accepted else {
@@ -83,9 +86,12 @@ where
         wires: (incoming, outgoing),
         rights,
     } = client;
+    place.settle();
     let (acks, acks_out) = mpsc::unbounded_channel();
     let (control, control_out) = mpsc::unbounded_channel();
     let (deliveries, deliveries_out) = mpsc::channel(DELIVERIES);
+    hub.counters.broker.connects.add(1);
+    hub.counters.broker.connections.add(1);
     let (number, kicked) = hub.enter(&id);
     let outbound = Outbound {
         socket: write,
@@ -116,6 +122,7 @@ where
     tracing::debug!(client = %id, reason = ?end, "an MQTT client leaves");
     connection.finish(end);
     hub.leave(&id, number);
+    hub.counters.broker.connections.sub(1);
     drop(connection);
     if end.is_some() {
         linger(&mut read, &mut buffer).await;
@@ -221,7 +228,7 @@ impl Connection {
         if properties.is_some_and(|p| p.topic_alias.is_some()) {
             return Err(Some(Reason::TopicAliasInvalid));
         }
-        if !topic::is_topic_name(&publish.topic) {
+        if !topic::is_topic_name(&publish.topic) || !limits::takes_topic(&publish.topic) {
             return Err(Some(Reason::TopicNameInvalid));
         }
         if !self.rights.publish(&publish.topic) {
@@ -248,6 +255,7 @@ impl Connection {
         }
         let pause = self.throttle.take(self.messages.len(), self.bytes);
         if !pause.is_zero() {
+            self.hub.counters.broker.throttled.add(1);
             tokio::time::sleep(pause).await;
         }
         let closed = |_| Some(Reason::ServerShuttingDown);

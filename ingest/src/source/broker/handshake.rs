@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::Hub;
 use super::auth::{Credentials, Peer, Rights, Verdict};
+use super::limits::MOST_CONNECT_BYTES;
 use super::wire::Wire;
 
 /// Messages a client may have unacknowledged; told to MQTT 5 clients.
-const RECEIVE_MAXIMUM: NonZeroU16 = NonZeroU16::new(8_192).expect("not zero");
+const RECEIVE_MAXIMUM: u16 = 8_192;
 /// Messages under way to a client that does not say how many it takes.
 const DELIVERY_WINDOW: u16 = 1_024;
 
@@ -82,7 +83,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut codec = v3::Codec::new(hub.max_packet_bytes);
+    let mut codec = v3::Codec::new(MOST_CONNECT_BYTES.min(hub.max_packet_bytes));
     let connect = match first(&mut codec, read, buffer).await? {
         Some(Ok((v3::Packet::Connect(connect), _))) => connect,
         Some(Err(DecodeError::InvalidClientId)) => {
@@ -100,6 +101,7 @@ where
     let rights = match hub.access.check(credentials).await {
         Verdict::Granted(rights) => rights,
         verdict => {
+            hub.counters.broker.refused_logins.add(1);
             let code = match verdict {
                 Verdict::BadUserOrPassword => v3::ConnectAckReason::BadUserNameOrPassword,
                 _ => v3::ConnectAckReason::NotAuthorized,
@@ -114,7 +116,10 @@ where
         id: named(&connect.client_id).0,
         keep_alive: connect.keep_alive,
         receive_maximum: DELIVERY_WINDOW,
-        wires: (Wire::V3(codec), Wire::V3(v3::Codec::default())),
+        wires: (
+            Wire::V3(v3::Codec::new(hub.max_packet_bytes)),
+            Wire::V3(v3::Codec::default()),
+        ),
         rights,
     }))
 }
@@ -130,7 +135,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut codec = v5::Codec::new(hub.max_packet_bytes, 0);
+    let mut codec = v5::Codec::new(MOST_CONNECT_BYTES.min(hub.max_packet_bytes), 0);
     let connect = match first(&mut codec, read, buffer).await? {
         Some(Ok((v5::Packet::Connect(connect), _))) => connect,
         Some(Err(error)) => {
@@ -157,6 +162,7 @@ where
     let rights = match hub.access.check(credentials).await {
         Verdict::Granted(rights) => rights,
         verdict => {
+            hub.counters.broker.refused_logins.add(1);
             let code = match verdict {
                 Verdict::BadUserOrPassword => v5::ConnectAckReason::BadUserNameOrPassword,
                 _ => v5::ConnectAckReason::NotAuthorized,
@@ -170,7 +176,8 @@ where
     let answer = v5::ConnectAck {
         // Sessions end with their connection.
         session_expiry_interval_secs: (connect.session_expiry_interval_secs > 0).then_some(0),
-        receive_max: RECEIVE_MAXIMUM,
+        receive_max: NonZeroU16::new(hub.limits.receive_maximum(RECEIVE_MAXIMUM))
+            .unwrap_or(NonZeroU16::MIN),
         max_qos: QoS::AtLeastOnce,
         max_packet_size: Some(hub.max_packet_bytes),
         assigned_client_id: assigned.then(|| id.as_str().into()),
@@ -190,7 +197,10 @@ where
         id,
         keep_alive: connect.keep_alive,
         receive_maximum: window.min(DELIVERY_WINDOW),
-        wires: (Wire::V5(codec), Wire::V5(outgoing)),
+        wires: (
+            Wire::V5(v5::Codec::new(hub.max_packet_bytes, 0)),
+            Wire::V5(outgoing),
+        ),
         rights,
     }))
 }
@@ -283,5 +293,6 @@ async fn send<P, C: Encoder<P>, W: AsyncWrite + Unpin>(
     codec
         .encode(packet, &mut out)
         .map_err(|_| std::io::Error::other("a CONNACK that does not encode"))?;
-    write.write_all(&out).await
+    write.write_all(&out).await?;
+    write.flush().await
 }

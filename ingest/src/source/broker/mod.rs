@@ -28,7 +28,7 @@ use crate::config::BrokerConfig;
 use crate::stats::Counters;
 use crate::wal::LogWriter;
 use auth::{Access, Peer};
-use limits::Limits;
+use limits::{Limits, Place};
 use listen::Listener;
 use router::{Router, Subscription};
 
@@ -63,7 +63,8 @@ impl Broker {
     /// Listens.
     ///
     /// # Errors
-    /// `AlreadyExists` when the port is in use, `InvalidInput` for an address that cannot be had.
+    /// `AlreadyExists` when a port is in use, `InvalidInput` for an address that cannot be had and
+    /// for a file of users, rules or certificates that is of no use.
     pub(crate) async fn bind(
         config: &BrokerConfig,
         log: LogWriter,
@@ -75,7 +76,7 @@ impl Broker {
         let hub = Hub {
             log,
             counters,
-            access: Access::new(config),
+            access: Access::new(config)?,
             limits: Limits::new(config),
             max_packet_bytes: config.max_packet_bytes,
             stop,
@@ -91,9 +92,9 @@ impl Broker {
         })
     }
 
-    /// The address, with the port the system chose when 0 was asked for.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.listener.address()
+    /// The addresses by name, with the ports the system chose when 0 was asked for.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.listener.addresses()
     }
 
     /// Accepts clients until told to stop.
@@ -104,25 +105,21 @@ impl Broker {
 
 impl Hub {
     /// Serves a client on any stream of bytes, in a task of its own.
-    #[expect(
-        dead_code,
-        reason = "for transports that are one stream in both directions"
-    )]
-    fn serve<S>(self: &Arc<Self>, stream: S, peer: Peer)
+    fn serve<S>(self: &Arc<Self>, stream: S, peer: Peer, place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (read, write) = tokio::io::split(stream);
-        self.serve_halves(read, write, peer);
+        self.serve_halves(read, write, peer, place);
     }
 
     /// Serves a client on a stream that comes apart without a lock.
-    fn serve_halves<R, W>(self: &Arc<Self>, read: R, write: W, peer: Peer)
+    fn serve_halves<R, W>(self: &Arc<Self>, read: R, write: W, peer: Peer, place: Place)
     where
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
     {
-        let connection = connection::serve(Arc::clone(self), read, write, peer);
+        let connection = connection::serve(Arc::clone(self), read, write, peer, place);
         self.tracker.spawn(connection);
     }
 

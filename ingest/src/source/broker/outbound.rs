@@ -164,8 +164,12 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Writes everything collected; false when the client does not take it.
     async fn write(&mut self, out: &mut BytesMut) -> bool {
-        let written = timeout(WRITE_TIMEOUT, self.socket.write_all_buf(out)).await;
-        matches!(written, Ok(Ok(())))
+        let write = async {
+            self.socket.write_all_buf(out).await?;
+            // TLS and WebSocket keep back what the socket did not take.
+            self.socket.flush().await
+        };
+        matches!(timeout(WRITE_TIMEOUT, write).await, Ok(Ok(())))
     }
 }
 

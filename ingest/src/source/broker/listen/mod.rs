@@ -1,66 +1,189 @@
-//! Where clients come in: the listeners, and what they know of who knocks.
+//! Where clients come in: over TCP, TLS, WebSocket, or WebSocket over TLS, each at its own address.
+//!
+//! Accepting waits for no client: the handshakes of TLS and WebSocket are done in the connection's
+//! own task, in a limited time.
+
+mod subject;
+mod tls;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Error, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::Hub;
 use super::auth::Peer;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Door};
 
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A client has this long for the handshakes before its CONNECT.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The open ports.
 pub(super) struct Listener {
-    tcp: TcpListener,
+    open: Vec<OpenDoor>,
+}
+
+/// An address that is listened on.
+struct OpenDoor {
+    door: Door,
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
+    /// Listens on every address that is on.
+    ///
     /// # Errors
-    /// `AlreadyExists` when the port is in use, `InvalidInput` for an address that cannot be had.
+    /// `AlreadyExists` when a port is in use, `InvalidInput` for an address that cannot be had and
+    /// for certificates of no use.
     pub(super) async fn bind(config: &BrokerConfig) -> Result<Self> {
-        let tcp = TcpListener::bind(config.listen).await.map_err(|e| {
-            let what = format!("cannot listen for MQTT on {}: {e}", config.listen);
-            let error = match e.kind() {
-                std::io::ErrorKind::AddrInUse => Error::already_exists(what)
-                    .with_hint("stop the program that listens there, or choose another port"),
-                _ => Error::invalid(what).with_hint("choose an address of this machine"),
-            };
-            error.with_source(e)
-        })?;
-        Ok(Self { tcp })
+        let mut open = Vec::new();
+        let mut acceptor = None;
+        for mut door in config.doors() {
+            if door.tls && acceptor.is_none() {
+                acceptor = Some(tls::acceptor(&config.tls)?);
+            }
+            if door.is_public() && !door.tls && config.users.is_some() {
+                tracing::warn!(
+                    address = %door.address,
+                    "{} takes passwords from other machines without TLS: who listens in learns them",
+                    door.setting
+                );
+            }
+            let socket = bind(&door).await?;
+            door.address = socket.local_addr().unwrap_or(door.address);
+            let tls = acceptor.clone().filter(|_| door.tls);
+            open.push(OpenDoor { door, socket, tls });
+        }
+        Ok(Self { open })
     }
 
-    /// The address, with the port the system chose when 0 was asked for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.tcp.local_addr().ok()
+    /// The addresses by name, with the ports the system chose when 0 was asked for.
+    pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let doors = self.open.iter().map(|open| open.door);
+        doors.map(|door| (door.name, door.address)).collect()
     }
 
     /// Accepts clients until the hub is told to stop.
     pub(super) async fn run(self, hub: Arc<Hub>) {
+        let mut doors = JoinSet::new();
+        for open in self.open {
+            doors.spawn(open.run(Arc::clone(&hub)));
+        }
+        doors.join_all().await;
+    }
+}
+
+async fn bind(door: &Door) -> Result<TcpListener> {
+    TcpListener::bind(door.address).await.map_err(|e| {
+        let what = format!("cannot listen for MQTT on {}: {e}", door.address);
+        let error = match e.kind() {
+            std::io::ErrorKind::AddrInUse => Error::already_exists(what)
+                .with_hint("stop the program that listens there, or choose another port"),
+            _ => Error::invalid(what).with_hint("choose an address of this machine"),
+        };
+        error.with_source(e)
+    })
+}
+
+impl OpenDoor {
+    async fn run(self, hub: Arc<Hub>) {
         loop {
             let accepted = tokio::select! {
-                accepted = self.tcp.accept() => accepted,
+                accepted = self.socket.accept() => accepted,
                 () = hub.stop.cancelled() => return,
             };
-            match accepted {
-                Ok((socket, address)) => serve(&hub, socket, address),
+            let pause = match accepted {
+                Ok((socket, address)) => {
+                    self.let_in(&hub, socket, address);
+                    hub.limits.pause()
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an MQTT connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    ACCEPT_PAUSE
+                }
+            };
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = hub.stop.cancelled() => return,
                 }
             }
         }
     }
+
+    /// Serves a client in a task of its own, unless there are too many.
+    fn let_in(&self, hub: &Arc<Hub>, socket: TcpStream, address: SocketAddr) {
+        let Some(place) = hub.limits.arrive() else {
+            tracing::info!(%address, "too many MQTT connections, this one is closed");
+            hub.counters.broker.refused_connections.add(1);
+            return;
+        };
+        // Small packets are batched by the broker already.
+        let _ = socket.set_nodelay(true);
+        let peer = Peer {
+            address,
+            public: self.door.is_public(),
+            certificate: None,
+        };
+        if self.tls.is_none() && !self.door.websocket {
+            let (read, write) = socket.into_split();
+            hub.serve_halves(read, write, peer, place);
+            return;
+        }
+        let (tls, websocket) = (self.tls.clone(), self.door.websocket);
+        let hub = Arc::clone(hub);
+        hub.tracker.clone().spawn(async move {
+            let shaken = shake_hands(&hub, socket, tls, websocket, peer);
+            let shaken = tokio::select! {
+                shaken = timeout(HANDSHAKE_TIMEOUT, shaken) => shaken,
+                () = place.evicted() => return,
+                () = hub.stop.cancelled() => return,
+            };
+            match shaken {
+                Ok(Ok((stream, peer))) => hub.serve(stream, peer, place),
+                Ok(Err(error)) => tracing::debug!(%address, %error, "a failed handshake"),
+                Err(_) => tracing::debug!(%address, "a handshake that took too long"),
+            }
+        });
+    }
 }
 
-fn serve(hub: &Arc<Hub>, socket: TcpStream, address: SocketAddr) {
-    // Small packets are batched by the broker already.
-    let _ = socket.set_nodelay(true);
-    let (read, write) = socket.into_split();
-    hub.serve_halves(read, write, Peer { address });
+/// A stream whose kind is known when it is opened: one kind of connection for all but plain TCP.
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+type Stream = Box<dyn ByteStream>;
+
+/// Does what comes before the CONNECT.
+async fn shake_hands(
+    hub: &Hub,
+    socket: TcpStream,
+    tls: Option<TlsAcceptor>,
+    websocket: bool,
+    mut peer: Peer,
+) -> std::result::Result<(Stream, Peer), Box<dyn std::error::Error + Send + Sync>> {
+    let stream: Stream = match tls {
+        Some(acceptor) => {
+            let stream = acceptor.accept(socket).await?;
+            peer.certificate = tls::user(&stream);
+            Box::new(stream)
+        }
+        None => Box::new(socket),
+    };
+    if !websocket {
+        return Ok((stream, peer));
+    }
+    let pages = peer.public || !hub.access.is_open();
+    let upgraded = upgrade::upgrade(stream, hub.max_packet_bytes, pages).await?;
+    Ok((Box::new(upgraded), peer))
 }
