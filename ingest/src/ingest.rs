@@ -284,6 +284,10 @@ async fn open_log(
         segment_bytes: config.segment_bytes,
         log_bytes: config.log_bytes,
         window: wal::DEDUP_WINDOW,
+        depth: match config.source {
+            Source::Embedded(_) => 1,
+            Source::External(_) => wal::MOST_PER_ID,
+        },
     };
     let shared = Arc::clone(counters);
     let log = tokio::task::spawn_blocking(move || Log::open(options, shared))

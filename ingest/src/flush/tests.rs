@@ -42,6 +42,7 @@ async fn a_commit_without_an_answer_is_told_from_one_of_another_process() {
         segment_bytes: 1 << 20,
         log_bytes: 1 << 20,
         window: 1,
+        depth: 1,
     };
     let log = Log::open(options, Arc::clone(&counters)).unwrap();
     let flusher = flusher(&log, &counters).await;

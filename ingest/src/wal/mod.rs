@@ -25,7 +25,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::stats::Counters;
-use dedup::DedupWindow;
+use dedup::Redeliveries;
 pub(crate) use shared::Fill;
 use shared::Shared;
 
@@ -36,10 +36,14 @@ pub(crate) use segment::Loss;
 /// Where packet ids go once their messages are durable, in the order they were handed in.
 pub(crate) type Acks = UnboundedSender<Vec<u16>>;
 
-/// Logged messages that a redelivered one is compared with. It covers every acknowledgement that can
-/// be on its way to a broker, or lost on its way to a client, and not just the receive maximum:
-/// Mosquitto up to 2.0.11 sends far beyond it once messages queue up.
+/// Logged messages with a packet id that a restart knows of at least, for which committed segments
+/// are kept. It covers every acknowledgement that can be on its way to a broker, or lost on its way
+/// to a client, and not just the receive maximum: Mosquitto up to 2.0.11 sends far beyond it once
+/// messages queue up.
 pub(crate) const DEDUP_WINDOW: usize = 262_144;
+/// Messages with the same packet id that Mosquitto up to 2.0.11 may have under way at once, where
+/// [`DEDUP_WINDOW`] bounds them all.
+pub(crate) const MOST_PER_ID: usize = DEDUP_WINDOW / (u16::MAX as usize + 1);
 /// Bytes of messages that may wait for the writer thread; more wait at the source.
 const QUEUE_BYTES: usize = 64 << 20;
 /// The semaphore counts in blocks, since its permits are 32-bit.
@@ -54,8 +58,10 @@ pub(crate) struct LogOptions {
     /// Uncommitted bytes at which writing waits for a commit; also the most that is kept for the
     /// dedup window.
     pub(crate) log_bytes: u64,
-    /// Messages with a packet id that a redelivery is checked against.
+    /// Messages with a packet id that a restart reads again, to recognise redeliveries.
     pub(crate) window: usize,
+    /// Messages of one session and packet id that a redelivery is compared with.
+    pub(crate) depth: usize,
 }
 
 /// What the writer thread is asked to do.
@@ -102,7 +108,7 @@ impl Log {
     pub(crate) fn open(options: LogOptions, counters: Arc<Counters>) -> Result<Self> {
         std::fs::create_dir_all(&options.dir)
             .map_err(|e| segment::io_error("create", &options.dir, e))?;
-        let mut found = recover::recover(&options.dir, DedupWindow::new(options.window))?;
+        let mut found = recover::recover(&options.dir, Redeliveries::new(options.depth))?;
         for loss in &found.losses {
             tracing::error!("{loss}");
         }

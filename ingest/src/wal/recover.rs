@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use catalog::Result;
 
-use super::dedup::DedupWindow;
+use super::dedup::Redeliveries;
 use super::header;
 use super::record::{self, HEADER};
 use super::segment::{self, Loss, Scanner, Segment, Step};
@@ -27,7 +27,7 @@ pub(super) struct Recovered {
     /// Where the segment read last ends, and whether that is its last record's end.
     end: Option<End>,
     /// The last messages logged.
-    pub(super) window: DedupWindow,
+    pub(super) window: Redeliveries,
     /// What damage cost.
     pub(super) losses: Vec<Loss>,
 }
@@ -43,7 +43,7 @@ struct End {
 /// # Errors
 /// File errors, and `Unsupported` for a log of another version. Damage is not an error here: it is
 /// in [`Recovered::losses`].
-pub(super) fn recover(dir: &Path, window: DedupWindow) -> Result<Recovered> {
+pub(super) fn recover(dir: &Path, window: Redeliveries) -> Result<Recovered> {
     let mut found = Recovered {
         segments: Vec::new(),
         empty: Vec::new(),

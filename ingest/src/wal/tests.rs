@@ -26,6 +26,7 @@ fn options(dir: &Path) -> LogOptions {
         segment_bytes: 1 << 20,
         log_bytes: 1 << 30,
         window: 16,
+        depth: 1,
     }
 }
 

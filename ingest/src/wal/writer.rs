@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
 
-use super::dedup::DedupWindow;
+use super::dedup::Redeliveries;
 use super::header::{self, Header};
 use super::record::{self, Record};
 use super::recover::Recovered;
@@ -32,7 +32,7 @@ const FULL_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     options: LogOptions,
     shared: Arc<Shared>,
-    window: DedupWindow,
+    window: Redeliveries,
     counters: Arc<Counters>,
     /// The segment being written; none when the next batch has to begin one.
     active: Option<Active>,

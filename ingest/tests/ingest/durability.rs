@@ -10,7 +10,7 @@ use ingest::{BrokerConfig, Ingest, Source};
 use rmqtt_codec::v3;
 
 use crate::support::{
-    House, Raw, TOPIC, decoded, numbered, publish_packet, publish_v4, publish_v5, table,
+    House, Raw, TOPIC, decoded, numbered, publish_packet, publish_v4, publish_v5, table, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +221,42 @@ async fn a_log_that_is_gone_is_noticed() {
         error.to_string().contains("files of the log are missing"),
         "{error}"
     );
+}
+
+/// Regression: the rows between were missing, and nothing said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_went_back_behind_the_log_is_told() {
+    let house = House::new();
+    let mut config = house.config();
+    config.segment_bytes = 1;
+    // No message of the log is kept for the sake of redeliveries.
+    config.log_bytes = 1;
+    let ingest = Ingest::start(config.clone(), house.lake().await)
+        .await
+        .unwrap();
+    let address = ingest.listen_addr().unwrap();
+    publish_v4(address, "c", &numbered(0..1)).await;
+    ingest.flush().await.unwrap();
+    let older = house.lake_folder().with_file_name("older");
+    let copied = std::process::Command::new("cp")
+        .args(["-a"])
+        .args([house.lake_folder(), older.clone()])
+        .status();
+    assert!(copied.unwrap().success());
+    for n in 1..5 {
+        publish_v4(address, "c", &numbered(n..n + 1)).await;
+        ingest.flush().await.unwrap();
+    }
+    ingest.shutdown().await.unwrap();
+    fs::remove_dir_all(house.lake_folder()).unwrap();
+    fs::rename(older, house.lake_folder()).unwrap();
+    let ingest = Ingest::start(config, house.lake().await).await.unwrap();
+    until("the loss to be told", || !ingest.stats().losses.is_empty()).await;
+    let told = &ingest.stats().losses[0];
+    assert!(told.contains("positions 2 to 4 are lost"), "{told}");
+    ingest.shutdown().await.unwrap();
+    // The last message is still in the last segment, and comes again.
+    assert_eq!(house.committed(&table()).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
