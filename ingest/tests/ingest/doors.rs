@@ -1,0 +1,405 @@
+//! How clients come in to the embedded broker: TLS, WebSocket, passwords, certificates, limits.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
+use ingest::{BrokerConfig, Ingest, Source, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rmqtt_codec::v5;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::support::{
+    House, Raw, TOPIC, count, decoded, numbered, publish_packet, publish_v5, table, until,
+};
+
+/// `alice` with `secret`.
+const USERS: &str = "alice:$7$101$gwP5bZ13K3cxW22H$Zlt3trkylNjqok9qEKWB2ise2f2N3cHdzc069E3DCDk1EVRBOvvHodn0bVtAVa310uNcv4Qg2HAY/UW7awL42w==\n";
+
+fn local() -> Option<SocketAddr> {
+    "127.0.0.1:0".parse().ok()
+}
+
+async fn start(house: &House, broker: BrokerConfig) -> Ingest {
+    let mut config = house.config();
+    config.source = Source::Embedded(broker);
+    Ingest::start(config, house.lake().await).await.unwrap()
+}
+
+fn address(ingest: &Ingest, name: &str) -> SocketAddr {
+    let mut addresses = ingest.listen_addrs().iter();
+    addresses.find(|(door, _)| *door == name).unwrap().1
+}
+
+/// An authority, and certificates it has signed, as files.
+struct Papers {
+    folder: tempfile::TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Papers {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let names = &mut params.distinguished_name;
+        names.push(DnType::CommonName, "the plant's authority");
+        let key = KeyPair::generate().unwrap();
+        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        Self { folder, authority }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `NAME.pem` and `NAME.key` for whoever is called so.
+    fn issue(&self, name: &str) {
+        let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        std::fs::write(self.file(&format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    fn of_broker(&self) -> TlsFiles {
+        self.issue("broker");
+        TlsFiles {
+            cert: Some(self.file("broker.pem")),
+            key: Some(self.file("broker.key")),
+            ca: None,
+        }
+    }
+}
+
+/// Publishes one row with `mosquitto_pub` at QoS 1.
+async fn mosquitto_pub(address: SocketAddr, args: &[&str]) -> Output {
+    let mut command = Command::new("mosquitto_pub");
+    command
+        .args(["-h", "localhost", "-p", &address.port().to_string()])
+        .args(["-q", "1", "-t", TOPIC, "-m", "{\"n\":1}"])
+        .args(args);
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.unwrap();
+    output.unwrap_or_else(|e| panic!("cannot run mosquitto_pub: {e}; run `make setup-test`"))
+}
+
+fn path(file: &Path) -> &str {
+    file.to_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_mosquitto_come_in_over_tls() {
+    let (house, papers) = (House::new(), Papers::new());
+    let broker = BrokerConfig {
+        listen: None,
+        tls_listen: local(),
+        tls: papers.of_broker(),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    assert_eq!(ingest.listen_addr(), None);
+    let address = address(&ingest, "mqtts");
+    let ca = papers.file("ca.pem");
+    for (sent, version) in ["mqttv311", "mqttv5"].into_iter().enumerate() {
+        let output = mosquitto_pub(address, &["--cafile", path(&ca), "-V", version]).await;
+        assert!(output.status.success(), "{version}: {output:?}");
+        decoded(&ingest, sent as u64 + 1).await;
+    }
+    let stranger = Papers::new();
+    let output = mosquitto_pub(address, &["--cafile", path(&stranger.file("ca.pem"))]).await;
+    assert!(!output.status.success(), "another authority is no proof");
+    let output = mosquitto_pub(address, &[]).await;
+    assert!(!output.status.success(), "TLS is not optional");
+    decoded(&ingest, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_names_the_user() {
+    let (house, papers) = (House::new(), Papers::new());
+    let acl = papers.file("acl");
+    std::fs::write(&acl, "user pump-7\ntopic write pumps/#\n").unwrap();
+    let broker = BrokerConfig {
+        listen: None,
+        tls_listen: "0.0.0.0:0".parse().ok(),
+        tls: TlsFiles {
+            ca: Some(papers.file("ca.pem")),
+            ..papers.of_broker()
+        },
+        acl: Some(acl),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtts");
+    let ca = papers.file("ca.pem");
+    let show = async |papers: &Papers, name: &str| {
+        papers.issue(name);
+        let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let (cert, key) = (papers.file(&cert), papers.file(&key));
+        let args = [
+            "--cafile",
+            path(&ca),
+            "--cert",
+            path(&cert),
+            "--key",
+            path(&key),
+        ];
+        // A refused PUBLISH ends the connection; without -V mqttv5 it is sent again for ever.
+        mosquitto_pub(address, &[&args[..], &["-V", "mqttv5"]].concat()).await
+    };
+    let output = show(&papers, "pump-7").await;
+    assert!(output.status.success(), "{output:?}");
+    decoded(&ingest, 1).await;
+    let nobody = mosquitto_pub(address, &["--cafile", path(&ca)]).await;
+    assert!(!nobody.status.success(), "a certificate has to be shown");
+    let forged = show(&Papers::new(), "pump-7").await;
+    assert!(!forged.status.success(), "and be signed by the authority");
+    show(&papers, "pump-8").await;
+    decoded(&ingest, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_are_asked_for() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    std::fs::write(&users, USERS).unwrap();
+    let broker = BrokerConfig {
+        listen: local(),
+        users: Some(users),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt");
+    for version in ["mqttv311", "mqttv5"] {
+        let log_in = async |password| {
+            let login = ["-u", "alice", "-P", password, "-V", version];
+            mosquitto_pub(address, &login).await.status.success()
+        };
+        assert!(log_in("secret").await);
+        assert!(!log_in("Secret").await);
+        assert!(
+            !mosquitto_pub(address, &["-V", version])
+                .await
+                .status
+                .success()
+        );
+    }
+    decoded(&ingest, 2).await;
+    let stats = ingest.stats().broker;
+    assert_eq!((stats.connects, stats.refused_logins), (2, 4));
+}
+
+/// A WebSocket to the embedded broker that offers `mqtt`.
+async fn web(address: SocketAddr) -> WebSocketStream<TcpStream> {
+    let mut request = format!("ws://{address}/mqtt")
+        .into_client_request()
+        .unwrap();
+    let protocol = "mqtt".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocol);
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (socket, response) = tokio_tungstenite::client_async(request, socket)
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "mqtt");
+    socket
+}
+
+fn bytes_of(packets: &[v5::Packet]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for packet in packets {
+        v5::Codec::default()
+            .encode(packet.clone(), &mut bytes)
+            .unwrap();
+    }
+    bytes.freeze()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_may_lie_across_websocket_frames() {
+    let house = House::new();
+    let broker = BrokerConfig {
+        ws_listen: local(),
+        listen: local(),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt-ws");
+    let connect = v5::Packet::from(v5::Connect {
+        clean_start: true,
+        ..v5::Connect::default()
+    });
+    let message = |id| v5::Packet::from(publish_packet(id, false, TOPIC, "{\"n\":1}"));
+    // MQTT-6.0.0-2: not one packet per frame. First in pieces of three bytes, then all in one.
+    let all = bytes_of(&[connect, message(1), message(2), v5::Packet::PingRequest]);
+    for size in [3, all.len()] {
+        let mut socket = web(address).await;
+        for piece in all.chunks(size) {
+            let piece = Bytes::copy_from_slice(piece);
+            socket.send(Message::Binary(piece)).await.unwrap();
+            socket.send(Message::Ping(Bytes::new())).await.unwrap();
+        }
+        let (mut codec, mut read) = (v5::Codec::default(), BytesMut::new());
+        let (mut acks, mut pongs) = (0, 0);
+        while acks < 2 || pongs < 1 {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Binary(bytes) => read.extend_from_slice(&bytes),
+                Message::Pong(_) => continue,
+                other => panic!("{other:?}"),
+            }
+            while let Some((packet, _)) = codec.decode(&mut read).unwrap() {
+                match packet {
+                    v5::Packet::PublishAck(_) => acks += 1,
+                    v5::Packet::PingResponse => pongs += 1,
+                    v5::Packet::ConnectAck(ack) => assert_eq!(u8::from(ack.reason_code), 0),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    decoded(&ingest, 4).await;
+
+    // MQTT-6.0.0-1: a text frame ends the connection.
+    let mut socket = web(address).await;
+    socket.send(Message::text("hello")).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        assert!(!message.is_binary(), "{message:?}");
+    }
+    // What is no request for a WebSocket gets an answer of HTTP and no more.
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 404"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_say_nothing_keep_nobody_out() {
+    let (house, papers) = (House::new(), Papers::new());
+    let broker = BrokerConfig {
+        listen: local(),
+        tls_listen: local(),
+        ws_listen: local(),
+        tls: papers.of_broker(),
+        max_connections: 1_100,
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let beginnings: [(&str, &[u8]); 5] = [
+        ("mqtt", b""),
+        // A CONNECT that says it is very long, and never comes.
+        ("mqtt", b"\x10\xff\xff\xff\x7f\0\x04MQTT\x05"),
+        ("mqtt", b"\x10\x20\0\x04MQ"),
+        ("mqtts", b"\x16\x03\x01\x02\0\x01"),
+        ("mqtt-ws", b"GET /mqtt HTTP/1.1\r\nhost: "),
+    ];
+    let mut silent = Vec::new();
+    for n in 0..1_500 {
+        let (door, bytes) = beginnings[n % beginnings.len()];
+        let mut socket = TcpStream::connect(address(&ingest, door)).await.unwrap();
+        let _ = socket.write_all(bytes).await;
+        silent.push(socket);
+    }
+    // A broker that is full for one who comes late would not answer.
+    publish_v5(address(&ingest, "mqtt"), "late", &numbered(0..50)).await;
+    decoded(&ingest, 50).await;
+    assert_eq!(ingest.stats().broker.connects, 1);
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_closed() {
+    let house = House::new();
+    let broker = BrokerConfig {
+        listen: local(),
+        max_connections: 2,
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt");
+    let first = Raw::v3(address, "first", 0).await;
+    let _second = Raw::v3(address, "second", 0).await;
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert!(!matches!(third.read(&mut [0; 8]).await, Ok(1..)));
+    assert_eq!(ingest.stats().broker.refused_connections, 1);
+    drop(first);
+    until("the first has left", || {
+        ingest.stats().broker.connections == 1
+    })
+    .await;
+    publish_v5(address, "fourth", &numbered(0..1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fast_client_is_read_slower_and_loses_nothing() {
+    let house = House::new();
+    let broker = BrokerConfig {
+        listen: local(),
+        max_messages_per_second: 300,
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt");
+    let connect = v5::Connect {
+        clean_start: true,
+        ..v5::Connect::default()
+    };
+    let (_, ack) = Raw::v5(address, connect).await;
+    assert_eq!(ack.receive_max.get(), 300);
+    publish_v5(address, "fast", &numbered(0..700)).await;
+    decoded(&ingest, 700).await;
+    assert!(ingest.stats().broker.throttled > 0);
+    assert_eq!(count(&house.hot(&ingest, &table()).await), 700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_no_use_are_named_at_the_start() {
+    let (house, papers) = (House::new(), Papers::new());
+    let tls = papers.of_broker();
+    let refused = async |tls: TlsFiles| {
+        let mut config = house.config();
+        config.source = Source::Embedded(BrokerConfig {
+            tls_listen: local(),
+            listen: None,
+            tls,
+            ..BrokerConfig::default()
+        });
+        let ingest = Ingest::start(config, house.lake().await).await;
+        ingest.err().unwrap().to_string()
+    };
+    let error = refused(TlsFiles {
+        cert: Some("/no/such.pem".into()),
+        ..tls.clone()
+    });
+    assert!(error.await.contains("/no/such.pem"));
+    papers.issue("other");
+    let error = refused(TlsFiles {
+        key: Some(papers.file("other.key")),
+        ..tls.clone()
+    });
+    let error = error.await;
+    assert!(error.contains("broker.pem"), "{error}");
+    let error = refused(TlsFiles {
+        ca: Some(papers.file("other.key")),
+        ..tls
+    });
+    let error = error.await;
+    assert!(
+        error.contains("other.key") && error.contains("none"),
+        "{error}"
+    );
+}
