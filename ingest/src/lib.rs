@@ -2,7 +2,7 @@
 //! Arrow, served from a hot buffer, and committed to the lake exactly once.
 //!
 //! The path of a message follows the modules: `source` (an external broker or the embedded one)
-//! -> `wal` (group fsync, then PUBACK) -> `decode` (JSON to typed columns, or a dead letter) ->
+//! -> `wal` (group fsync, then PUBACK) -> `decode` (payloads to typed columns, or dead letters) ->
 //! `buffer` (visible to queries) -> `flush` (one commit with the log position in it).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +23,9 @@ mod tables;
 mod topic;
 mod wal;
 
-pub use config::{BrokerConfig, IngestConfig, MqttConfig, Source, StreamConfig, TlsFiles};
+pub use config::{
+    BrokerConfig, Compression, IngestConfig, MqttConfig, Nested, PayloadFormat, Source, StreamConfig,
+    TimeFormat, TlsFiles,
+};
 pub use ingest::Ingest;
 pub use stats::{BrokerStats, IngestStats};

@@ -2,6 +2,8 @@
 
 use catalog::{Error, Result};
 
+/// The first level of every topic of Sparkplug B.
+pub(crate) const SPARKPLUG: &str = "spBv1.0";
 /// Levels of a topic filter; the subscriptions are a tree that is walked recursively.
 const MOST_LEVELS: usize = 128;
 
@@ -76,6 +78,8 @@ pub(crate) fn reduce(filters: Vec<String>) -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     levels: Vec<Level>,
+    /// Whether more levels may follow.
+    open: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +121,33 @@ impl Template {
             }
             levels.push(level);
         }
-        Ok(Self { levels })
+        Ok(Self {
+            levels,
+            open: false,
+        })
+    }
+
+    /// Reads the topics of a Sparkplug B stream: `spBv1.0/#`, or those of one group.
+    ///
+    /// # Errors
+    /// `InvalidInput` showing the two forms.
+    pub(crate) fn sparkplug(text: &str) -> Result<Self> {
+        let bad = || {
+            Error::invalid(format!("'{text}' are no topics of Sparkplug B"))
+                .with_hint("write spBv1.0/# for all groups, or spBv1.0/GROUP/# for one")
+        };
+        let levels = text.strip_suffix("/#").ok_or_else(bad)?;
+        let template = Self::parse(levels).map_err(|_| bad())?;
+        let literal = |level: &Level| matches!(level, Level::Literal(text) if !text.is_empty());
+        let namespace = Level::Literal(SPARKPLUG.into());
+        let one_group = template.levels.len() <= 2 && template.levels.iter().all(literal);
+        if !one_group || template.levels.first() != Some(&namespace) {
+            return Err(bad());
+        }
+        Ok(Self {
+            open: true,
+            ..template
+        })
     }
 
     /// The variables' names in order.
@@ -140,19 +170,16 @@ impl Template {
                 Level::Variable(_) => values.push(found),
             }
         }
-        levels.next().is_none().then_some(values)
+        (self.open || levels.next().is_none()).then_some(values)
     }
 
     /// The filter that matches this template's topics.
     pub(crate) fn filter(&self) -> String {
-        let levels: Vec<&str> = self
-            .levels
-            .iter()
-            .map(|level| match level {
-                Level::Literal(text) => text.as_str(),
-                Level::Variable(_) => "+",
-            })
-            .collect();
+        let levels = self.levels.iter().map(|level| match level {
+            Level::Literal(text) => text.as_str(),
+            Level::Variable(_) => "+",
+        });
+        let levels: Vec<&str> = levels.chain(self.open.then_some("#")).collect();
         levels.join("/")
     }
 }
@@ -193,6 +220,28 @@ mod tests {
             "a/x{y}",
         ] {
             assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sparkplug_has_topics_of_its_own() {
+        let all = Template::sparkplug("spBv1.0/#").unwrap();
+        assert_eq!(all.filter(), "spBv1.0/#");
+        assert!(all.matches("spBv1.0/g/NDATA/n").is_some());
+        assert!(all.matches("other/g/NDATA/n").is_none());
+        let one = Template::sparkplug("spBv1.0/g/#").unwrap();
+        assert_eq!(one.filter(), "spBv1.0/g/#");
+        assert!(one.matches("spBv1.0/g/DDATA/n/d").is_some());
+        assert!(one.matches("spBv1.0/h/DDATA/n/d").is_none());
+        for text in [
+            "spBv1.0",
+            "#",
+            "a/#",
+            "spBv1.0/+/#",
+            "spBv1.0/{g}/#",
+            "spBv1.0/a/b/#",
+        ] {
+            assert!(Template::sparkplug(text).is_err(), "{text}");
         }
     }
 

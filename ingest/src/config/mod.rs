@@ -2,6 +2,7 @@
 
 mod broker;
 mod mqtt;
+mod payload;
 mod stream;
 mod tls;
 
@@ -14,6 +15,7 @@ use catalog::{Error, Key, Result};
 pub use broker::BrokerConfig;
 pub(crate) use broker::Door;
 pub use mqtt::MqttConfig;
+pub use payload::{Compression, Nested, PayloadFormat, TimeFormat};
 pub use stream::StreamConfig;
 pub use tls::TlsFiles;
 

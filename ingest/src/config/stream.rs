@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use catalog::{Error, Key, Result};
 use serde::Deserialize;
 
+use super::payload::{Compression, Nested, PayloadFormat, TimeFormat};
 use crate::decode::Kind;
 use crate::topic::Template;
 
@@ -15,6 +16,7 @@ pub struct StreamConfig {
     /// The stream's name, as dead letters and logs show it.
     pub name: String,
     /// Topic template such as `pumps/{site}/{pump}/telemetry`; each `{name}` becomes a string column.
+    /// With Sparkplug B `spBv1.0/#`, or `spBv1.0/GROUP/#` for one group.
     pub topic: String,
     /// The table rows go to; created at the first good message.
     pub table: Key,
@@ -24,13 +26,32 @@ pub struct StreamConfig {
     /// The payload field, and column, that holds the time of a row.
     #[serde(default = "default_time")]
     pub time: String,
-    /// Declared column types by name: boolean, int, long, float, double, string, timestamp, date.
+    /// Declared column types by name: boolean, int, long, float, double, string, binary, timestamp,
+    /// date, `list<TYPE>`, `struct<name: TYPE, ...>`.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
+<<<<<<< HEAD
     /// Columns that name a row, such as `["pump", "ts"]`: of rows with the same values in all of
     /// them the first one is kept. Empty: every message is a row.
     #[serde(default)]
     pub dedup: Vec<String>,
+=======
+    /// How a payload holds its rows.
+    #[serde(default)]
+    pub format: PayloadFormat,
+    /// CSV: the names of the fields in order; empty when the first line of each message names them.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// How payloads are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+    /// How a payload writes the time of a row.
+    #[serde(default)]
+    pub time_format: TimeFormat,
+    /// What becomes of objects and arrays in JSON fields.
+    #[serde(default)]
+    pub nested: Nested,
+>>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
 }
 
 fn default_time() -> String {
@@ -48,13 +69,33 @@ impl StreamConfig {
             device: None,
             time: default_time(),
             columns: BTreeMap::new(),
+<<<<<<< HEAD
             dedup: Vec::new(),
+=======
+            format: PayloadFormat::default(),
+            fields: Vec::new(),
+            compression: Compression::default(),
+            time_format: TimeFormat::default(),
+            nested: Nested::default(),
+        }
+    }
+
+    /// The topics of the stream.
+    ///
+    /// # Errors
+    /// `InvalidInput` saying what is wrong with `topic`.
+    pub(crate) fn template(&self) -> Result<Template> {
+        match self.format {
+            PayloadFormat::SparkplugB => Template::sparkplug(&self.topic),
+            _ => Template::parse(&self.topic),
+>>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
         }
     }
 
     pub(super) fn validate(&self) -> Result<()> {
         let wrong = |what: String| Error::invalid(format!("stream '{}': {what}", self.name));
-        let template = Template::parse(&self.topic)
+        let template = self
+            .template()
             .map_err(|e| wrong(e.message().to_owned()).with_hint(e.hint().unwrap_or_default()))?;
         if template.variables().any(|v| v == self.time) {
             return Err(wrong(format!(
@@ -63,6 +104,7 @@ impl StreamConfig {
             ))
             .with_hint("rename the variable"));
         }
+<<<<<<< HEAD
         for (index, column) in self.dedup.iter().enumerate() {
             if column.is_empty() || column.contains(',') {
                 return Err(wrong(format!("'{column}' in `dedup` cannot be a column")));
@@ -71,6 +113,9 @@ impl StreamConfig {
                 return Err(wrong(format!("`dedup` names the column '{column}' twice")));
             }
         }
+=======
+        self.validate_format()?;
+>>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
         for (column, kind) in &self.columns {
             let kind = Kind::parse(kind)
                 .map_err(|e| wrong(format!("column '{column}': {}", e.message())))?;
@@ -85,4 +130,33 @@ impl StreamConfig {
         }
         Ok(())
     }
+
+    /// Settings that only some formats have.
+    fn validate_format(&self) -> Result<()> {
+        let wrong = |what: &str, hint: &str| {
+            Err(Error::invalid(format!("stream '{}': {what}", self.name)).with_hint(hint))
+        };
+        if !self.fields.is_empty() && self.format != PayloadFormat::Csv {
+            return wrong(
+                "'fields' are for CSV",
+                "set format = \"csv\", or leave them out",
+            );
+        }
+        if let Some(name) = repeated(&self.fields) {
+            let what = format!("'fields' has '{name}' twice, or a name that is empty");
+            return wrong(&what, "give every field its own name");
+        }
+        if self.format == PayloadFormat::SparkplugB && self.time_format != TimeFormat::Auto {
+            let hint = "leave time_format out";
+            return wrong("Sparkplug B has a format of time of its own", hint);
+        }
+        Ok(())
+    }
+}
+
+/// A name that cannot be a column for being empty or there twice.
+fn repeated(names: &[String]) -> Option<&String> {
+    let mut all = names.iter().enumerate();
+    let found = all.find(|(at, name)| name.is_empty() || names[..*at].contains(name));
+    found.map(|(_, name)| name)
 }

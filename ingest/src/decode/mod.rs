@@ -1,10 +1,23 @@
-//! Messages to typed rows: topic to stream, JSON object to columns, everything else to dead letters.
+//! Messages to typed rows: topic to stream, payload to columns, everything else to dead letters.
 //!
-//! Decoding is plain computation. Where a message needs columns its table does not have, [`Decoder`]
-//! says so and the caller asks the lake, then decodes the message again.
+//! Decoding is plain computation. A message is taken apart by its stream's format (`json`, `csv`,
+//! `line_protocol`, `sparkplug`), its values become cells of the table's columns (`kind`,
+//! `convert`, `rows`), and the cells of all its rows go into the builders, or none do. Where a
+//! message needs columns its table does not have, [`Decoder`] says so and the caller asks the lake,
+//! then decodes the message again.
 
-mod column;
+mod bare;
+mod builder;
+mod compression;
+mod convert;
+mod csv;
 mod dead_letter;
+mod declared;
+mod json;
+mod kind;
+mod line_protocol;
+mod rows;
+mod sparkplug;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -16,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use catalog::{Key, Result};
 use lake::{PartitionField, TableSpec};
@@ -24,11 +37,15 @@ use lake::{PartitionField, TableSpec};
 use crate::config::IngestConfig;
 use crate::wal::Message;
 use dead_letter::DeadLetters;
-use stream::{Problem, Stream};
+use kind::Column;
+use rows::Problem;
+use sparkplug::Births;
+use stream::{Received, Stream};
 use table::TableRows;
 
-pub(crate) use column::Kind;
 pub(crate) use dead_letter::{RECEIVED_AT, schema as dead_letter_schema};
+pub(crate) use kind::Kind;
+pub(crate) use sparkplug::{Certificate, SparkplugCounts};
 
 /// Topics whose stream and levels are remembered.
 const MOST_TOPICS: usize = 10_000;
@@ -41,6 +58,7 @@ pub(crate) struct Decoder {
     dead: DeadLetters,
     dead_letter_table: Key,
     max_message_bytes: usize,
+    births: Births,
     /// Batches cut early because their table's schema changed.
     cut: Vec<(Key, RecordBatch)>,
 }
@@ -79,6 +97,9 @@ pub(crate) struct Decoded {
     pub(crate) rows: usize,
     /// Dead letters among them.
     pub(crate) dead_letters: usize,
+    /// Sparkplug birth certificates that say something new.
+    pub(crate) births: Vec<Certificate>,
+    pub(crate) sparkplug: SparkplugCounts,
 }
 
 impl Decoder {
@@ -97,7 +118,7 @@ impl Decoder {
                 });
                 tables.len() - 1
             });
-            streams.push(Stream::new(stream, table)?);
+            streams.push(Stream::new(stream, table, config.max_message_bytes)?);
         }
         Ok(Self {
             streams,
@@ -106,11 +127,12 @@ impl Decoder {
             dead: DeadLetters::new(),
             dead_letter_table: config.dead_letter_table.clone(),
             max_message_bytes: config.max_message_bytes,
+            births: Births::default(),
             cut: Vec::new(),
         })
     }
 
-    /// Decodes a message into a row or a dead letter; `capacity` is how many are to be expected
+    /// Decodes a message into its rows or a dead letter; `capacity` is how many are to be expected
     /// until [`Decoder::finish`].
     ///
     /// # Errors
@@ -136,14 +158,14 @@ impl Decoder {
             self.dead.push(message, reason, Some(&stream.name));
             return Ok(());
         }
-        let problem = stream.decode(
-            &found.levels,
-            &message.payload,
-            message.received,
-            table.rows.as_mut(),
-            capacity,
-        );
-        match problem {
+        let received = Received {
+            topic: &message.topic,
+            levels: &found.levels,
+            payload: &message.payload,
+            at: message.received,
+        };
+        let rows = table.rows.as_mut();
+        match stream.decode(&received, &mut self.births, rows, capacity) {
             Ok(()) => Ok(()),
             Err(Problem::Dead(reason)) => {
                 self.dead.push(message, &reason, Some(&stream.name));
@@ -158,6 +180,21 @@ impl Decoder {
         }
     }
 
+    /// Remembers a birth certificate of an earlier [`Decoded`], as data after it needs it.
+    pub(crate) fn restore(&mut self, birth: &Certificate) {
+        let Some(found) = lookup(&mut self.topics, &self.streams, &birth.topic) else {
+            return;
+        };
+        let topic = String::from_utf8_lossy(&birth.topic);
+        let stream = &self.streams[found.stream];
+        if let Err(reason) = stream.restore(&topic, &birth.payload, &mut self.births) {
+            tracing::warn!(%topic, reason, "a remembered birth certificate cannot be read");
+        }
+        // What was learned once is not new.
+        self.births.take_learned();
+        self.births.take_counts();
+    }
+
     /// Makes a dead letter of a message that [`Decoder::push`] could not place.
     pub(crate) fn dead_letter(&mut self, message: &Message, reason: &str, need: &Need) {
         let stream = &self.streams[need.stream].name;
@@ -167,9 +204,7 @@ impl Decoder {
     /// Tells the schema of a table, new or changed.
     pub(crate) fn set_schema(&mut self, key: &Key, schema: &SchemaRef) -> Result<()> {
         for table in self.tables.iter_mut().filter(|t| t.key == *key) {
-            if let Some(batch) = table.take()? {
-                self.cut.push((key.clone(), batch));
-            }
+            self.cut.extend(table.take()?);
             table.rows = Some(TableRows::new(Arc::clone(schema)));
         }
         Ok(())
@@ -178,9 +213,7 @@ impl Decoder {
     /// Forgets the schemas of all tables: each is asked for again when a message needs it.
     pub(crate) fn forget_schemas(&mut self) -> Result<()> {
         for table in &mut self.tables {
-            if let Some(batch) = table.take()? {
-                self.cut.push((table.key.clone(), batch));
-            }
+            self.cut.extend(table.take()?);
             table.rows = None;
         }
         Ok(())
@@ -217,9 +250,7 @@ impl Decoder {
             ..Decoded::default()
         };
         for table in &mut self.tables {
-            if let Some(batch) = table.take()? {
-                decoded.batches.push((table.key.clone(), batch));
-            }
+            decoded.batches.extend(table.take()?);
         }
         decoded.rows = decoded.batches.iter().map(|(_, b)| b.num_rows()).sum();
         if let Some(batch) = self.dead.take()? {
@@ -228,13 +259,18 @@ impl Decoder {
                 .batches
                 .push((self.dead_letter_table.clone(), batch));
         }
+        decoded.births = self.births.take_learned();
+        decoded.sparkplug = self.births.take_counts();
         Ok(decoded)
     }
 }
 
 impl Table {
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.rows.as_mut().map_or(Ok(None), TableRows::take)
+    /// The rows collected, as batches of the table.
+    fn take(&mut self) -> Result<Vec<(Key, RecordBatch)>> {
+        let batches = self.rows.as_mut().map_or(Ok(Vec::new()), TableRows::take)?;
+        let keyed = batches.into_iter().map(|batch| (self.key.clone(), batch));
+        Ok(keyed.collect())
     }
 }
 
@@ -265,12 +301,12 @@ fn find(streams: &[Stream], topic: &[u8]) -> Option<Match> {
     })
 }
 
-fn nullable(columns: &[(String, Kind)]) -> SchemaRef {
-    let field = |(name, kind): &(String, Kind)| Field::new(name, kind.data_type(), true);
-    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+fn nullable(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<FieldRef> = columns.iter().filter_map(Column::field).collect();
+    Arc::new(Schema::new(fields))
 }
 
-fn spec(stream: &Stream, first: &[(String, Kind)]) -> TableSpec {
+fn spec(stream: &Stream, first: &[Column]) -> TableSpec {
     let device: Vec<String> = stream.device().map(str::to_owned).into_iter().collect();
     let time = stream.time().to_owned();
     TableSpec {

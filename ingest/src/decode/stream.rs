@@ -1,19 +1,23 @@
-//! The row rule: one message of a stream becomes one row, or the reason why it cannot.
+//! The row rule: one message of a stream becomes its rows, or the reason why it cannot.
 
 use std::collections::BTreeMap;
 
 use catalog::Result;
 
-use super::Kind;
-use super::column::Cell;
+use super::kind::{Column, Kind};
+use super::line_protocol::{Line, Lines};
+use super::rows::{Cells, Problem, Rows};
+use super::sparkplug::{self, Births};
 use super::table::TableRows;
-use super::value::{self, Field, Value};
-use crate::config::StreamConfig;
+use super::value::Value;
+use super::{compression, csv, json, time};
+use crate::config::{Compression, Nested, PayloadFormat, StreamConfig, TimeFormat};
 use crate::topic::Template;
 
-/// Columns a table may have before new fields are refused, so that field names made from data
-/// cannot grow a table without end.
-const MOST_COLUMNS: usize = 1_000;
+/// The column of line protocol's measurement.
+const MEASUREMENT: &str = "measurement";
+/// A payload may be so many times as large once it is decompressed.
+const MOST_EXPANSION: usize = 8;
 
 /// A stream, ready to decode by.
 pub(super) struct Stream {
@@ -23,41 +27,52 @@ pub(super) struct Stream {
     pub(super) table: usize,
     variables: Vec<String>,
     time: String,
+    time_format: TimeFormat,
     device: Option<String>,
     declared: BTreeMap<String, Kind>,
+    format: PayloadFormat,
+    fields: Vec<String>,
+    compression: Compression,
+    nested: Nested,
+    /// Bytes of a decompressed payload.
+    most_bytes: usize,
 }
 
-/// Why a message is not a row yet.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Problem {
-    /// It never will be: the reason.
-    Dead(String),
-    /// The table lacks these columns (all of them when there is no table yet).
-    Columns(Vec<(String, Kind)>),
-}
-
-impl From<String> for Problem {
-    fn from(reason: String) -> Self {
-        Self::Dead(reason)
-    }
+/// A message as its stream sees it.
+pub(super) struct Received<'m> {
+    pub(super) topic: &'m [u8],
+    /// What the topic says for the variables.
+    pub(super) levels: &'m [String],
+    pub(super) payload: &'m [u8],
+    pub(super) at: i64,
 }
 
 impl Stream {
-    pub(super) fn new(config: &StreamConfig, table: usize) -> Result<Self> {
-        let template = Template::parse(&config.topic)?;
+    pub(super) fn new(config: &StreamConfig, table: usize, most_bytes: usize) -> Result<Self> {
+        let template = config.template()?;
         let variables: Vec<String> = template.variables().map(str::to_owned).collect();
         let mut declared = BTreeMap::new();
         for (name, kind) in &config.columns {
             declared.insert(name.clone(), Kind::parse(kind)?);
         }
+        let last = match config.format {
+            PayloadFormat::SparkplugB => Some(sparkplug::DEVICE.to_owned()),
+            _ => variables.last().cloned(),
+        };
         Ok(Self {
             name: config.name.clone(),
             template,
             table,
-            device: config.device.clone().or_else(|| variables.last().cloned()),
+            device: config.device.clone().or(last),
             variables,
             time: config.time.clone(),
+            time_format: config.time_format,
             declared,
+            format: config.format,
+            fields: config.fields.clone(),
+            compression: config.compression,
+            nested: config.nested,
+            most_bytes: most_bytes.saturating_mul(MOST_EXPANSION),
         })
     }
 
@@ -72,171 +87,206 @@ impl Stream {
     }
 
     /// The columns a new table gets for a message that brings `first`: those, then what is declared.
-    pub(super) fn all_columns(&self, first: &[(String, Kind)]) -> Vec<(String, Kind)> {
+    pub(super) fn all_columns(&self, first: &[Column]) -> Vec<Column> {
         let mut columns = first.to_vec();
-        let device = self.device.iter().map(|name| (name, Kind::String));
-        let declared = self.declared.iter().map(|(name, kind)| (name, *kind));
-        for (name, kind) in declared.chain(device) {
-            if !columns.iter().any(|(known, _)| known == name) {
-                columns.push((name.clone(), kind));
+        let device = self.device.iter().map(|name| (name, &Kind::String));
+        for (name, kind) in self.declared.iter().chain(device) {
+            if !columns.iter().any(|known| known.name == *name) {
+                columns.push(Column::new(name, kind.clone()));
             }
         }
         columns
     }
 
-    /// Adds the message's row to `rows`.
+    /// Adds the message's rows to `rows`.
     ///
     /// # Errors
     /// A [`Problem`], and then `rows` is as before.
     pub(super) fn decode(
         &self,
-        levels: &[String],
-        payload: &[u8],
-        received: i64,
+        message: &Received<'_>,
+        births: &mut Births,
         rows: Option<&mut TableRows>,
         capacity: usize,
     ) -> Result<(), Problem> {
-        let fields = value::parse_object(payload)?;
-        let mut row = Row::new(rows.as_deref());
-        for (name, level) in self.variables.iter().zip(levels) {
-            row.set(name, Value::Text(level.as_str().into()), Some(Kind::String))?;
+        let body = compression::body(message.payload, self.compression, self.most_bytes)?;
+        let mut cells = self.cells(message, &body, births, rows.as_deref())?;
+        cells.bytes += body.len();
+        if let Some(rows) = rows {
+            rows.append(cells, capacity);
+        }
+        Ok(())
+    }
+
+    fn cells<'a>(
+        &self,
+        message: &Received<'a>,
+        body: &'a [u8],
+        births: &mut Births,
+        table: Option<&TableRows>,
+    ) -> Result<Cells<'a>, Problem> {
+        let mut rows = Rows::new(table);
+        match self.format {
+            PayloadFormat::Json => json::rows(body, |fields| {
+                let fields = fields.into_iter().map(|(name, value)| (name, value, None));
+                self.row(&mut rows, message, fields)
+            })?,
+            PayloadFormat::Csv => csv::rows(body, &self.fields, |names, record| {
+                let values = record.iter().map(|text| match text.is_empty() {
+                    true => Value::Null,
+                    false => Value::Bare(text.to_owned().into()),
+                });
+                let named = names.iter().zip(values);
+                let fields = named.map(|(name, value)| (name.as_str(), value, None));
+                self.row(&mut rows, message, fields)
+            })?,
+            PayloadFormat::LineProtocol => {
+                let mut lines = Lines::new(body)?;
+                while let Some(line) = lines.next()? {
+                    self.point(&mut rows, message, line)?;
+                }
+            }
+            PayloadFormat::SparkplugB => self.sparkplug(&mut rows, message, body, births)?,
+        }
+        rows.finish()
+    }
+
+    /// Adds a row of `fields`, each with its name, value, and the type its notation gives it.
+    fn row<'a, N: AsRef<str>>(
+        &self,
+        rows: &mut Rows<'_, 'a>,
+        message: &Received<'a>,
+        fields: impl Iterator<Item = (N, Value<'a>, Option<Kind>)>,
+    ) -> Result<(), Problem> {
+        rows.begin(message.topic.len())?;
+        for (name, level) in self.variables.iter().zip(message.levels) {
+            rows.set(
+                name,
+                Value::Text(level.as_str().into()),
+                Some(&Kind::String),
+            )?;
         }
         let mut timed = false;
-        for field in fields {
-            timed |= self.take(field, levels, &mut row)?;
+        for (name, value, kind) in fields {
+            timed |= self.take(rows, message, name.as_ref(), value, kind.as_ref())?;
         }
         if !timed {
-            row.set_time(&self.time, received)?;
+            rows.set_time(&self.time, message.at)?;
         }
-        let cells = row.finish()?;
-        match rows {
-            Some(rows) => {
-                rows.append(cells, capacity);
-                Ok(())
-            }
-            None => Err(Problem::Columns(Vec::new())),
-        }
+        rows.end()
     }
 
     /// Puts a field into the row; true when it was the time.
     fn take<'a>(
         &self,
-        (name, value): Field<'a>,
-        levels: &[String],
-        row: &mut Row<'_, 'a>,
+        rows: &mut Rows<'_, 'a>,
+        message: &Received<'a>,
+        name: &str,
+        value: Value<'a>,
+        kind: Option<&Kind>,
     ) -> Result<bool, Problem> {
-        if let Some(at) = self.variables.iter().position(|v| *v == name) {
+        if let Some(at) = self.variables.iter().position(|v| v == name) {
+            let level = &message.levels[at];
             return match value {
-                Value::Text(text) if text == levels[at] => Ok(false),
+                Value::Text(text) | Value::Bare(text) if text == *level => Ok(false),
                 Value::Null => Ok(false),
                 _ => Err(Problem::Dead(format!(
-                    "field '{name}' differs from '{}' in the topic",
-                    levels[at]
+                    "field '{name}' differs from '{level}' in the topic"
                 ))),
             };
         }
         if name == self.time {
-            if value == Value::Null {
+            if value == Value::Null || self.time_format == TimeFormat::Arrival {
                 return Ok(false);
             }
-            row.set(&name, value, Some(Kind::Timestamp))?;
+            let micros = time::micros(&value, self.time_format);
+            let micros = micros.map_err(|reason| format!("field '{name}': {reason}"))?;
+            rows.set(name, Value::Micros(micros), Some(&Kind::Timestamp))?;
             return Ok(true);
         }
-        let kind = self.declared.get(name.as_ref()).copied();
-        row.set(&name, value, kind)?;
+        let value = match value {
+            Value::Object(_) | Value::List(_) if self.nested == Nested::Text => nested_text(value),
+            value => value,
+        };
+        rows.set(name, value, self.declared.get(name).or(kind))?;
         Ok(false)
     }
-}
 
-/// A row being put together against the columns known so far.
-struct Row<'t, 'a> {
-    rows: Option<&'t TableRows>,
-    cells: Vec<Cell<'a>>,
-    missing: Vec<(String, Kind)>,
-    hint: usize,
-}
-
-impl<'t, 'a> Row<'t, 'a> {
-    fn new(rows: Option<&'t TableRows>) -> Self {
-        let width = rows.map_or(0, |rows| rows.columns().len());
-        Self {
-            rows,
-            cells: vec![Cell::Unset; width],
-            missing: Vec::new(),
-            hint: 0,
-        }
+    /// Adds the row of a line of line protocol.
+    fn point<'a>(
+        &self,
+        rows: &mut Rows<'_, 'a>,
+        message: &Received<'a>,
+        line: Line<'a>,
+    ) -> Result<(), Problem> {
+        let text = Some(Kind::String);
+        let time = line
+            .time
+            .map(|time| (self.time.as_str().into(), Value::Int(time), None));
+        let measurement = (
+            MEASUREMENT.into(),
+            Value::Text(line.measurement),
+            text.clone(),
+        );
+        let tags = line.tags.into_iter();
+        let tags = tags.map(|(name, value)| (name, Value::Text(value), text.clone()));
+        let fields = line.fields.into_iter();
+        let fields = fields.map(|(name, value, kind)| (name, value, Some(kind)));
+        let all = [measurement]
+            .into_iter()
+            .chain(tags)
+            .chain(fields)
+            .chain(time);
+        self.row(rows, message, all)
     }
 
-    /// Sets a column; `kind` is the declared one, the table's own is checked against it.
-    fn set(&mut self, name: &str, value: Value<'a>, kind: Option<Kind>) -> Result<(), Problem> {
-        let at_column = |reason: String| Problem::Dead(format!("field '{name}': {reason}"));
-        let Some((rows, at)) = self.rows.and_then(|r| Some((r, r.find(name, self.hint)?))) else {
-            let Some(kind) = kind.or_else(|| Kind::infer(&value)) else {
-                return Ok(());
-            };
-            if self.missing.iter().any(|(known, _)| known == name) {
-                return Err(twice(name));
-            }
-            kind.convert(value).map_err(at_column)?;
-            self.missing.push((name.to_owned(), kind));
-            return Ok(());
-        };
-        self.hint = at + 1;
-        if self.cells[at] != Cell::Unset {
-            return Err(twice(name));
+    fn sparkplug<'a>(
+        &self,
+        rows: &mut Rows<'_, 'a>,
+        message: &Received<'a>,
+        body: &[u8],
+        births: &mut Births,
+    ) -> Result<(), Problem> {
+        let topic = String::from_utf8_lossy(message.topic);
+        let found = sparkplug::rows(&self.source(&topic), body, births)?;
+        for row in found.rows {
+            let time = row
+                .time
+                .map(|time| (self.time.as_str(), Value::Micros(time), None));
+            let common = found.common.iter().cloned().chain([row.online()]);
+            let common = common.map(|(name, value, kind)| (name, value, Some(kind)));
+            let points = row.points.iter();
+            let points = points.map(|p| (p.column.as_ref(), p.value.clone(), Some(p.kind.clone())));
+            self.row(rows, message, common.chain(time).chain(points))?;
         }
-        self.cells[at] = match rows.columns()[at].kind {
-            Some(kind) => kind.convert(value).map_err(at_column)?,
-            None if value == Value::Null => Cell::Null,
-            None => {
-                return Err(at_column(
-                    "the column's type cannot be filled from JSON".into(),
-                ));
-            }
-        };
         Ok(())
     }
 
-    /// Sets the time column to the time of arrival.
-    fn set_time(&mut self, name: &str, received: i64) -> Result<(), Problem> {
-        let Some((rows, at)) = self.rows.and_then(|r| Some((r, r.find(name, 0)?))) else {
-            self.missing.push((name.to_owned(), Kind::Timestamp));
-            return Ok(());
-        };
-        if rows.columns()[at].kind != Some(Kind::Timestamp) {
-            return Err(Problem::Dead(format!(
-                "the time column '{name}' of the table is no timestamp"
-            )));
+    /// Remembers a birth certificate of earlier.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(super) fn restore(
+        &self,
+        topic: &str,
+        body: &[u8],
+        births: &mut Births,
+    ) -> Result<(), String> {
+        match self.format {
+            PayloadFormat::SparkplugB => sparkplug::restore(&self.source(topic), body, births),
+            _ => Ok(()),
         }
-        self.cells[at] = Cell::Micros(received);
-        Ok(())
     }
 
-    /// The cells of the whole row.
-    fn finish(self) -> Result<Vec<Cell<'a>>, Problem> {
-        let columns = self.rows.map_or(&[][..], |rows| rows.columns());
-        if columns.len() + self.missing.len() > MOST_COLUMNS {
-            return Err(Problem::Dead(format!(
-                "new fields would give the table more than {MOST_COLUMNS} columns"
-            )));
-        }
-        if !self.missing.is_empty() {
-            return Err(Problem::Columns(self.missing));
-        }
-        let unfilled = columns
-            .iter()
-            .zip(&self.cells)
-            .find(|(column, cell)| column.required && matches!(cell, Cell::Unset | Cell::Null));
-        match unfilled {
-            Some((column, _)) => Err(Problem::Dead(format!(
-                "field '{}' is required",
-                column.name
-            ))),
-            None => Ok(self.cells),
+    fn source<'s>(&'s self, topic: &'s str) -> sparkplug::Source<'s> {
+        sparkplug::Source {
+            topic,
+            time: &self.time,
+            most: self.most_bytes,
         }
     }
 }
 
-fn twice(name: &str) -> Problem {
-    Problem::Dead(format!("field '{name}' appears twice"))
+fn nested_text<'a>(value: Value<'_>) -> Value<'a> {
+    Value::Text(value.to_json().into())
 }

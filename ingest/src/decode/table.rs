@@ -7,36 +7,29 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use catalog::{Error, Result};
 
-use super::Kind;
-use super::column::{Builder, Cell};
+use super::builder::Builder;
+use super::kind::Column;
+use super::rows::Cells;
+
+/// Bytes of rows at which a batch is full: the offsets of its texts have 31 bits.
+const BATCH_BYTES: usize = 256 << 20;
 
 /// A table's columns as decoding sees them, and the rows collected since the last batch.
 pub(super) struct TableRows {
     schema: SchemaRef,
     columns: Vec<Column>,
+    leaves: usize,
     index: HashMap<String, usize>,
+    /// Batches that are full.
+    full: Vec<Vec<Builder>>,
     builders: Vec<Builder>,
-    rows: usize,
-}
-
-pub(super) struct Column {
-    pub(super) name: String,
-    /// None for a type payloads cannot fill.
-    pub(super) kind: Option<Kind>,
-    pub(super) required: bool,
+    bytes: usize,
 }
 
 impl TableRows {
     pub(super) fn new(schema: SchemaRef) -> Self {
-        let columns: Vec<Column> = schema
-            .fields()
-            .iter()
-            .map(|field| Column {
-                name: field.name().clone(),
-                kind: Kind::of(field.data_type()),
-                required: !field.is_nullable(),
-            })
-            .collect();
+        let fields = schema.fields().iter();
+        let columns: Vec<Column> = fields.map(|field| Column::of(field)).collect();
         let index = columns
             .iter()
             .enumerate()
@@ -44,15 +37,22 @@ impl TableRows {
             .collect();
         Self {
             schema,
+            leaves: columns.iter().map(Column::leaves).sum(),
             columns,
             index,
+            full: Vec::new(),
             builders: Vec::new(),
-            rows: 0,
+            bytes: 0,
         }
     }
 
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// Columns of plain values, those in structs among them.
+    pub(super) fn leaves(&self) -> usize {
+        self.leaves
     }
 
     /// Where the column of that name is; `hint` is where it was in the row before.
@@ -63,35 +63,46 @@ impl TableRows {
         }
     }
 
-    /// Adds a row of one cell per column; `capacity` is how many rows are to be expected.
-    pub(super) fn append(&mut self, cells: Vec<Cell<'_>>, capacity: usize) {
+    /// Adds whole rows; `capacity` is how many are to be expected.
+    pub(super) fn append(&mut self, rows: Cells<'_>, capacity: usize) {
         if self.builders.is_empty() {
             let fields = self.schema.fields().iter();
             self.builders = fields
                 .map(|field| Builder::new(field.data_type(), capacity))
                 .collect();
         }
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            builder.append(cell);
+        self.bytes += rows.bytes;
+        let mut cells = rows.cells.into_iter();
+        while cells.len() > 0 {
+            for (builder, cell) in self.builders.iter_mut().zip(&mut cells) {
+                builder.append(cell);
+            }
         }
-        self.rows += 1;
+        if self.bytes > BATCH_BYTES {
+            self.full.push(std::mem::take(&mut self.builders));
+            self.bytes = 0;
+        }
     }
 
-    /// The rows collected, if there are any.
+    /// The rows collected; mostly one batch, none where there are none.
     ///
     /// # Errors
     /// `Internal` when the columns do not make a batch, which is a fault of this crate.
-    pub(super) fn take(&mut self) -> Result<Option<RecordBatch>> {
-        if std::mem::take(&mut self.rows) == 0 {
-            return Ok(None);
-        }
-        let columns = std::mem::take(&mut self.builders)
-            .into_iter()
-            .map(Builder::finish)
-            .collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| {
-            Error::internal("decoded columns do not make a record batch").with_source(e)
-        })?;
-        Ok(Some(batch))
+    pub(super) fn take(&mut self) -> Result<Vec<RecordBatch>> {
+        self.bytes = 0;
+        let mut parts = std::mem::take(&mut self.full);
+        parts.push(std::mem::take(&mut self.builders));
+        let parts = parts.into_iter().filter(|builders| !builders.is_empty());
+        parts.map(|builders| self.batch(builders)).collect()
+    }
+
+    fn batch(&self, builders: Vec<Builder>) -> Result<RecordBatch> {
+        let columns = builders.into_iter().map(Builder::finish);
+        let columns = columns.collect::<Result<Vec<_>, _>>();
+        columns
+            .and_then(|columns| RecordBatch::try_new(Arc::clone(&self.schema), columns))
+            .map_err(|e| {
+                Error::internal("decoded columns do not make a record batch").with_source(e)
+            })
     }
 }

@@ -17,6 +17,7 @@ fn stream(columns: &[(&str, &str)]) -> StreamConfig {
     let table = "pumps.telemetry".parse().unwrap();
     StreamConfig {
         columns: columns.iter().map(own).collect::<BTreeMap<_, _>>(),
+        nested: crate::config::Nested::Struct,
         ..StreamConfig::new("telemetry", topic, table)
     }
 }
@@ -104,7 +105,9 @@ fn a_row_takes_columns_from_topic_and_payload() {
     assert_eq!(times.timezone(), Some("+00:00"));
     assert_eq!(batch["flow"].as_primitive::<Float64Type>().value(0), 3.0);
     assert!(batch["on"].as_boolean().value(0));
-    assert_eq!(batch["extra"].as_string::<i32>().value(0), r#"{"a":[1]}"#);
+    let extra = batch["extra"].as_struct().column(0).as_list::<i32>();
+    let elements = extra.value(0);
+    assert_eq!(elements.as_primitive::<Float64Type>().values(), &[1.0]);
 }
 
 #[test]
@@ -151,6 +154,7 @@ fn what_is_no_row_says_why() {
     let cases: &[(&[&str], &str)] = &[
         (&["not json"], "not a JSON object"),
         (&["[1,2]"], "not a JSON object"),
+        (&["[]"], "holds no rows"),
         (
             &[r#"{"v":1}"#, r#"{"v":"x"}"#],
             "a string where a double belongs",

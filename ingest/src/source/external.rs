@@ -22,7 +22,7 @@ use super::{client_hash, now_micros};
 use crate::backoff::Backoff;
 use crate::config::{IngestConfig, MqttConfig};
 use crate::stats::Counters;
-use crate::topic::{self, Template};
+use crate::topic;
 use crate::wal::{Acks, Group, LogWriter, Message};
 
 /// The largest packet MQTT has; anything the broker takes can be read, large ones become dead letters.
@@ -278,7 +278,7 @@ fn filters(config: &IngestConfig, mqtt: &MqttConfig) -> Result<Vec<String>> {
     let mut all = mqtt.subscribe.clone();
     if all.is_empty() {
         for stream in &config.streams {
-            all.push(Template::parse(&stream.topic)?.filter());
+            all.push(stream.template()?.filter());
         }
     }
     let filters = topic::reduce(all);

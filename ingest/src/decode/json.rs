@@ -1,0 +1,276 @@
+//! JSON payloads: one object or an array of them, parsed once, strings borrowed from the payload.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use super::rows::Problem;
+use super::value::{Field, Value, is_inexact_integer};
+
+/// Integers have no exact `f64` from here on without a look at their digits.
+const HUGE: f64 = 9.2e18;
+
+/// Gives the fields of each object of `payload` to `row`, until that fails.
+///
+/// # Errors
+/// What `row` says, or why the payload holds no objects.
+pub(super) fn rows<'a>(
+    payload: &'a [u8],
+    mut row: impl FnMut(Vec<Field<'a>>) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let mut huge = false;
+    let mut problem = None;
+    let mut take = |fields: Vec<Field<'a>>| {
+        huge |= fields.iter().any(|(_, value)| is_huge(value));
+        row(fields).map_err(|p| problem = Some(p))
+    };
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let parsed = match payload.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'[') => json.deserialize_seq(Objects(&mut take)),
+        _ => json
+            .deserialize_map(ObjectVisitor)
+            .and_then(|fields| take(fields).map_err(|()| stopped())),
+    };
+    let parsed = parsed.and_then(|()| json.end());
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    parsed.map_err(|e| format!("not a JSON object or array of objects: {e}"))?;
+    if huge && has_inexact_integer(payload) {
+        let reason =
+            "an integer is too large for a long and not exact as a double; send it as a string";
+        return Err(Problem::Dead(reason.into()));
+    }
+    Ok(())
+}
+
+/// Ends parsing after a row that had a problem, which is then told instead.
+fn stopped<E: serde::de::Error>() -> E {
+    E::custom("a row has a problem")
+}
+
+/// The top-level array.
+struct Objects<'f, F>(&'f mut F);
+
+impl<'de, F> Visitor<'de> for Objects<'_, F>
+where
+    F: FnMut(Vec<Field<'de>>) -> Result<(), ()>,
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(fields) = seq.next_element_seed(ObjectVisitor)? {
+            (self.0)(fields).map_err(|()| stopped())?;
+        }
+        Ok(())
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> DeserializeSeed<'de> for ObjectVisitor {
+    type Value = Vec<Field<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Vec<Field<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(16);
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            fields.push((name.0, map.next_value()?));
+        }
+        Ok(fields)
+    }
+}
+
+/// A field name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_str(ValueVisitor)? {
+            Value::Text(name) => Ok(Name(name)),
+            _ => Err(serde::de::Error::custom("a field name is a string")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Self::Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
+        Ok(Value::Int(v))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(v).map_or(Value::UInt(v), Value::Int))
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Self::Value, E> {
+        Ok(Value::Float(v))
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(v)))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(v.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            fields.push((name.0, map.next_value()?));
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+/// Whether a number may have been an integer whose last digits are gone.
+fn is_huge(value: &Value<'_>) -> bool {
+    match value {
+        Value::Float(v) => v.abs() >= HUGE,
+        Value::Object(fields) => fields.iter().any(|(_, value)| is_huge(value)),
+        Value::List(values) => values.iter().any(is_huge),
+        _ => false,
+    }
+}
+
+/// Whether some number in the payload is written as an integer but is not exact as a double; the
+/// parser turns integers beyond 64 bits into doubles without telling.
+fn has_inexact_integer(payload: &[u8]) -> bool {
+    let mut in_string = false;
+    let mut i = 0;
+    while i < payload.len() {
+        match payload[i] {
+            b'\\' if in_string => i += 1,
+            b'"' => in_string = !in_string,
+            b'0'..=b'9' if !in_string => {
+                let end = payload[i..]
+                    .iter()
+                    .position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+                    .map_or(payload.len(), |n| i + n);
+                if is_inexact_integer(&payload[i..end]) {
+                    return true;
+                }
+                i = end;
+                continue;
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(payload: &[u8]) -> Result<Vec<Vec<Field<'_>>>, String> {
+        let mut all = Vec::new();
+        let parsed = rows(payload, |fields| {
+            all.push(fields);
+            Ok(())
+        });
+        match parsed {
+            Ok(()) => Ok(all),
+            Err(Problem::Dead(reason)) => Err(reason),
+            Err(Problem::Columns(_)) => panic!("no columns are asked for here"),
+        }
+    }
+
+    fn one(payload: &str) -> Value<'_> {
+        parse(payload.as_bytes()).unwrap().remove(0).remove(0).1
+    }
+
+    #[test]
+    fn values_keep_their_kind() {
+        assert_eq!(one(r#"{"a":null}"#), Value::Null);
+        assert_eq!(one(r#"{"a":true}"#), Value::Bool(true));
+        assert_eq!(one(r#"{"a":-3}"#), Value::Int(-3));
+        assert_eq!(one(r#"{"a":18446744073709551615}"#), Value::UInt(u64::MAX));
+        assert_eq!(one(r#"{"a":1.5}"#), Value::Float(1.5));
+        assert_eq!(one(r#"{"a":"x\ny"}"#), Value::Text("x\ny".into()));
+    }
+
+    #[test]
+    fn nested_values_become_compact_text_in_order() {
+        let value = one(r#"{"a": {"z": [1, 2.0, null, "q\""], "b": {}, "c": [] } }"#);
+        assert_eq!(value.to_json(), r#"{"z":[1,2.0,null,"q\""],"b":{},"c":[]}"#);
+        assert_eq!(one(r#"{"a": [[], [true]]}"#).to_json(), "[[],[true]]");
+    }
+
+    #[test]
+    fn an_array_of_objects_is_several_rows() {
+        let parsed = parse(br#" [{"a":1},{},{"a":2}] "#).unwrap();
+        assert_eq!(parsed.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
+        assert!(parse(b"[]").unwrap().is_empty());
+        for payload in ["[{}", "[1]", "[{},2]", "[{}]]", "[[{}]]", "[{}]x"] {
+            assert!(parse(payload.as_bytes()).is_err(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn only_objects_will_do() {
+        for payload in ["", "x", "5", "{}{}", "{\"a\":1", "{\"a\":01}", "\"s\""] {
+            let error = parse(payload.as_bytes()).unwrap_err();
+            assert!(error.starts_with("not a JSON object"), "{payload}: {error}");
+        }
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+        assert!(parse(deep.as_bytes()).is_err());
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn a_huge_integer_is_refused_and_a_huge_double_is_not() {
+        assert!(parse(b"{\"a\":123456789012345678901234567891}").is_err());
+        assert!(parse(b"{\"a\":{\"b\":[123456789012345678901234567891]}}").is_err());
+        assert!(parse(b"{\"a\":1e300}").is_ok());
+        assert!(parse(b"{\"a\":100000000000000000000}").is_ok());
+    }
+}

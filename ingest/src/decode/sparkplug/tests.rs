@@ -1,0 +1,1 @@
+//! Births, data and deaths in turn.
