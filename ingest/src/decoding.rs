@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use catalog::{Key, Result};
 
 use crate::config::IngestConfig;
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Certificate, Decoded, Decoder};
 use crate::tables::{Refusal, Tables};
 use crate::wal::Record;
 
@@ -44,6 +44,13 @@ impl Decoding {
             dead_letters_ready: false,
             refused,
         })
+    }
+
+    /// Remembers the Sparkplug birth certificates that came before what is decoded first.
+    pub(crate) fn restore(&mut self, births: &[Certificate]) {
+        for birth in births {
+            self.decoder.restore(birth);
+        }
     }
 
     /// Looks at every table anew when a message next needs it.

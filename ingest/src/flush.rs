@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use self::again::Changed;
 use self::again::{Failure, Flush};
 use crate::backoff::Backoff;
+use crate::births::BirthLog;
 use crate::buffer::{Buffer, Due};
 use crate::config::IngestConfig;
 use crate::stats::Counters;
@@ -57,6 +58,7 @@ pub(crate) struct Flusher {
     pub(crate) config: IngestConfig,
     /// For what has to be decoded again.
     pub(crate) log: LogReader,
+    pub(crate) births: Arc<BirthLog>,
     pub(crate) changed: Changed,
     pub(crate) ingester: String,
     pub(crate) retention: Retention,
@@ -163,6 +165,7 @@ impl Flusher {
             [(key, _)] => format!("{} rows into {key}", sealed.rows),
             tables => format!("{} rows into {} tables", sealed.rows, tables.len()),
         };
+        self.save_births().await?;
         let expected = (self.watermark > 0).then_some(self.watermark);
         let change =
             lake.append(flush.written.clone())
@@ -171,6 +174,16 @@ impl Flusher {
         meta.properties.insert(FLUSH.to_owned(), flush.name.clone());
         let committed = lake.catalog().commit(branch, meta, Arc::new(change)).await;
         committed.map(drop).map_err(Failure::from)
+    }
+
+    /// Makes durable what rows after this commit are decoded by.
+    async fn save_births(&self) -> Result<()> {
+        let births = Arc::clone(&self.births);
+        let watermark = self.watermark;
+        let saving = tokio::task::spawn_blocking(move || births.save(watermark));
+        saving
+            .await
+            .map_err(|e| Error::internal("writing births failed").with_source(e))?
     }
 
     /// Writes one table's files.

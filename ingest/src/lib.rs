@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+mod births;
 mod buffer;
 mod config;
 mod decode;
@@ -24,8 +25,8 @@ mod topic;
 mod wal;
 
 pub use config::{
-    BrokerConfig, Compression, IngestConfig, MqttConfig, Nested, PayloadFormat, Source, StreamConfig,
-    TimeFormat, TlsFiles,
+    BrokerConfig, Compression, IngestConfig, MqttConfig, Nested, PayloadFormat, Source,
+    StreamConfig, TimeFormat, TlsFiles,
 };
 pub use ingest::Ingest;
-pub use stats::{BrokerStats, IngestStats};
+pub use stats::{BrokerStats, IngestStats, SparkplugStats};

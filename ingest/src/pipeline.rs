@@ -8,6 +8,7 @@ use catalog::{Error, ErrorKind, Result};
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
+use crate::births::BirthLog;
 use crate::buffer::Buffer;
 use crate::config::IngestConfig;
 use crate::decoding::{Decoding, GROUP};
@@ -59,12 +60,16 @@ impl Pipeline {
             self.tables.counters.lost(loss);
         }
         log.retention.committed(watermark);
+        let births = Arc::new(BirthLog::open(&self.config.data_dir, watermark));
         let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
+        let mut decoding = match decoding {
+            Ok(decoding) => decoding,
+            Err(error) => return error,
+        };
+        decoding.restore(&births.until(watermark));
         let mut decodes = Decodes {
-            decoding: match decoding {
-                Ok(decoding) => decoding,
-                Err(error) => return error,
-            },
+            decoding,
+            births: Arc::clone(&births),
             counters: Arc::clone(&self.tables.counters),
             buffer: Arc::clone(&self.buffer),
             changed: Changed::default(),
@@ -74,6 +79,7 @@ impl Pipeline {
             buffer: self.buffer,
             config: self.config,
             log: log.again,
+            births,
             changed: decodes.changed.clone(),
             ingester: self.ingester,
             retention: log.retention,
@@ -155,6 +161,7 @@ impl Drop for AbortOnDrop {
 /// The decode loop.
 struct Decodes {
     decoding: Decoding,
+    births: Arc<BirthLog>,
     counters: Arc<Counters>,
     buffer: Arc<Buffer>,
     changed: Changed,
@@ -184,6 +191,9 @@ impl Decodes {
         let decoded = self.decoding.decode(group).await?;
         Counters::add(&self.counters.rows, decoded.rows);
         Counters::add(&self.counters.dead_letters, decoded.dead_letters);
+        self.counters.sparkplug.add(decoded.sparkplug);
+        // Before the rows: a flush of them has to find the births before them.
+        self.births.add(last.position, decoded.births);
         self.buffer.publish(decoded.batches, last.position)
     }
 }

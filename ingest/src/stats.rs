@@ -1,6 +1,7 @@
 //! Counters of an ingester, readable at any time.
 
 mod broker;
+mod sparkplug;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,8 @@ use catalog::Error;
 
 use broker::BrokerCounters;
 pub use broker::BrokerStats;
+use sparkplug::SparkplugCounters;
+pub use sparkplug::SparkplugStats;
 
 /// What an ingester has done since it started; counts are messages unless named rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct IngestStats {
     pub last_error: Option<String>,
     /// The embedded broker's own counters.
     pub broker: BrokerStats,
+    /// What Sparkplug B streams have told.
+    pub sparkplug: SparkplugStats,
 }
 
 impl IngestStats {
@@ -86,6 +91,7 @@ pub(crate) struct Counters {
     stalled: Text,
     flush_error: Text,
     pub(crate) broker: BrokerCounters,
+    pub(crate) sparkplug: SparkplugCounters,
     /// What a damaged log has lost, which no later success mends.
     losses: Mutex<Vec<String>>,
 }
@@ -147,6 +153,7 @@ impl Counters {
             wal_position: get(&self.wal_position),
             watermark: get(&self.watermark),
             broker: self.broker.snapshot(),
+            sparkplug: self.sparkplug.snapshot(),
             stalled: lock(&self.stalled).clone(),
             flush_error: lock(&self.flush_error).clone(),
             last_error: lock(&self.last_error)

@@ -41,6 +41,24 @@ pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
             stats.dead_letters,
         ),
         (
+            "sparkplug_births_total",
+            "counter",
+            "Sparkplug birth certificates that said something new.",
+            stats.sparkplug.births,
+        ),
+        (
+            "sparkplug_data_before_birth_total",
+            "counter",
+            "Sparkplug data without a birth certificate before it.",
+            stats.sparkplug.data_before_birth,
+        ),
+        (
+            "sparkplug_sequence_gaps_total",
+            "counter",
+            "Gaps in the sequence numbers of Sparkplug edge nodes.",
+            stats.sparkplug.sequence_gaps,
+        ),
+        (
             "duplicates_total",
             "counter",
             "Redelivered messages dropped.",

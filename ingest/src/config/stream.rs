@@ -30,12 +30,10 @@ pub struct StreamConfig {
     /// date, `list<TYPE>`, `struct<name: TYPE, ...>`.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
-<<<<<<< HEAD
     /// Columns that name a row, such as `["pump", "ts"]`: of rows with the same values in all of
     /// them the first one is kept. Empty: every message is a row.
     #[serde(default)]
     pub dedup: Vec<String>,
-=======
     /// How a payload holds its rows.
     #[serde(default)]
     pub format: PayloadFormat,
@@ -51,7 +49,6 @@ pub struct StreamConfig {
     /// What becomes of objects and arrays in JSON fields.
     #[serde(default)]
     pub nested: Nested,
->>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
 }
 
 fn default_time() -> String {
@@ -69,9 +66,7 @@ impl StreamConfig {
             device: None,
             time: default_time(),
             columns: BTreeMap::new(),
-<<<<<<< HEAD
             dedup: Vec::new(),
-=======
             format: PayloadFormat::default(),
             fields: Vec::new(),
             compression: Compression::default(),
@@ -88,7 +83,6 @@ impl StreamConfig {
         match self.format {
             PayloadFormat::SparkplugB => Template::sparkplug(&self.topic),
             _ => Template::parse(&self.topic),
->>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
         }
     }
 
@@ -104,7 +98,6 @@ impl StreamConfig {
             ))
             .with_hint("rename the variable"));
         }
-<<<<<<< HEAD
         for (index, column) in self.dedup.iter().enumerate() {
             if column.is_empty() || column.contains(',') {
                 return Err(wrong(format!("'{column}' in `dedup` cannot be a column")));
@@ -113,9 +106,7 @@ impl StreamConfig {
                 return Err(wrong(format!("`dedup` names the column '{column}' twice")));
             }
         }
-=======
         self.validate_format()?;
->>>>>>> 3a7e99b (Decode CSV, line protocol, Sparkplug B, compressed bodies and nested JSON)
         for (column, kind) in &self.columns {
             let kind = Kind::parse(kind)
                 .map_err(|e| wrong(format!("column '{column}': {}", e.message())))?;

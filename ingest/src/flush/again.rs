@@ -164,6 +164,7 @@ impl Flusher {
     async fn decode_again(&mut self, flush: &mut Flush) -> Result<()> {
         let end = flush.sealed.end;
         let mut decoding = Decoding::new(self.tables.clone(), &self.config, flush.refused.clone())?;
+        decoding.restore(&self.births.until(self.watermark));
         let mut tables: BTreeMap<Key, Vec<RecordBatch>> = BTreeMap::new();
         let (mut rows, mut dead_letters) = (0, 0);
         let mut position = self.watermark;
