@@ -80,6 +80,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::CherryPick(args) => commands::cherry_pick::run(args, settings).await,
         Command::Revert(args) => commands::revert::run(args, settings).await,
         Command::Reset(args) => commands::reset::run(args, settings).await,
+        Command::Load(args) => commands::load::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Simulate(args) => simulate::run(args, settings).await,
         Command::Train(args) => commands::train::run(args, settings).await,

@@ -4,6 +4,7 @@ pub(crate) mod branch;
 pub(crate) mod cherry_pick;
 pub(crate) mod diff;
 pub(crate) mod gc;
+pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod merge;
 mod merging;

@@ -1,25 +1,27 @@
 //! `pumphouse replay`: the rows of CSV files as messages, one row one message.
 //!
 //! [`table`] reads the files, [`topic`] fills the topic's template, [`json`] writes a row
-//! as JSON with every number exactly as the file has it.
+//! as JSON with every number exactly as the file has it. Files for tables, and files that are
+//! no CSV, are the business of `pumphouse load`.
 
 mod json;
 mod row;
 mod table;
 #[cfg(test)]
 mod tests;
-mod topic;
+pub(crate) mod topic;
 
 use std::path::PathBuf;
 
 use catalog::Result;
 use clap::Args;
+use ingest::load::Delimiter;
 
 use crate::output;
 use crate::settings::Settings;
 use crate::simulate::publisher::{BrokerAddress, publish_all};
 use row::Encoder;
-use table::{Delimiter, Table};
+use table::Table;
 use topic::Template;
 
 /// Publish the rows of a CSV file as messages.

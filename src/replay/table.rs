@@ -4,33 +4,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use catalog::{Error, Result};
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
-
-/// What separates the cells of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delimiter {
-    /// The one of the usual characters that the header line has most of.
-    Auto,
-    Character(u8),
-}
-
-impl FromStr for Delimiter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.as_bytes() {
-            b"auto" => Ok(Self::Auto),
-            b"tab" | b"\\t" => Ok(Self::Character(b'\t')),
-            [character] if character.is_ascii() && !matches!(character, b'"' | b'\r' | b'\n') => {
-                Ok(Self::Character(*character))
-            }
-            _ => Err("give one character such as ; or the words tab or auto".to_owned()),
-        }
-    }
-}
+use ingest::load::Delimiter;
 
 /// A file known to have a header.
 #[derive(Clone, Debug)]
@@ -46,10 +23,7 @@ impl Table {
     /// Errors: `NotFound` or `InvalidInput` when it cannot be read, is empty, or has a
     /// column without a name or twice the same.
     pub(super) fn open(path: &Path, delimiter: Delimiter) -> Result<Self> {
-        let delimiter = match delimiter {
-            Delimiter::Character(character) => character,
-            Delimiter::Auto => guess_delimiter(path)?,
-        };
+        let delimiter = delimiter.of(&first_line(path)?);
         let mut table = Self {
             path: path.to_owned(),
             columns: Vec::new(),
@@ -132,17 +106,13 @@ impl Table {
     }
 }
 
-fn guess_delimiter(path: &Path) -> Result<u8> {
-    let mut header = Vec::new();
+/// The first line, which tells what separates the cells.
+fn first_line(path: &Path) -> Result<Vec<u8>> {
+    let mut line = Vec::new();
     BufReader::new(open(path)?)
-        .read_until(b'\n', &mut header)
+        .read_until(b'\n', &mut line)
         .map_err(|e| cannot_read(path).with_source(e))?;
-    let count = |delimiter: u8| header.iter().filter(|byte| **byte == delimiter).count();
-    // The comma comes last: of equals the last is taken.
-    let likely = [b'|', b'\t', b';', b',']
-        .into_iter()
-        .max_by_key(|d| count(*d));
-    Ok(likely.unwrap_or(b','))
+    Ok(line)
 }
 
 fn open(path: &Path) -> Result<File> {

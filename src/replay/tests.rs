@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use catalog::Result;
+use ingest::load::Delimiter;
 use tempfile::TempDir;
 
 use super::row::Encoder;
-use super::table::{Delimiter, Table};
+use super::table::Table;
 use super::topic::Template;
 
 struct Folder(TempDir);

@@ -4,7 +4,7 @@ use catalog::{Error, Result};
 
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Literal(String),
     /// Name of a column, without its braces.
     Column(String),
@@ -12,15 +12,15 @@ pub(super) enum Part {
 
 /// A topic to be filled from each row.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
-    pub(super) parts: Vec<Part>,
+pub(crate) struct Template {
+    pub(crate) parts: Vec<Part>,
 }
 
 impl Template {
     /// Reads `rigs/{rig}/telemetry`.
     ///
     /// Errors: `InvalidInput` for a wildcard, an empty topic, or braces without a pair.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             Error::invalid(format!("--topic {text:?}: {what}"))
                 .with_hint("write it as pumps/{site}/{pump}/telemetry, with columns of the file")
@@ -65,7 +65,7 @@ impl Template {
 }
 
 /// What makes `value` unfit to be a part of a topic, if anything.
-pub(super) fn unfit(value: &str) -> Option<&'static str> {
+pub(crate) fn unfit(value: &str) -> Option<&'static str> {
     match value {
         "" => Some("is empty"),
         _ if value.contains(['+', '#']) => Some("holds a wildcard"),
