@@ -28,6 +28,8 @@ use crate::wal::{self, Log, LogOptions};
 
 /// How long a start waits for an external broker before it goes on without.
 const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+/// The embedded broker's sessions, in the data folder.
+const BROKER_FOLDER: &str = "broker";
 /// How long a shutdown waits for clients to take their last acknowledgements.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for the log and for the lake; what is left is committed by the next start.
@@ -44,6 +46,8 @@ pub struct Ingest {
     addresses: Vec<(&'static str, SocketAddr)>,
     stop: CancellationToken,
     sources: TaskTracker,
+    /// What has to end before the log is closed.
+    readers: TaskTracker,
     requests: mpsc::UnboundedSender<Request>,
     failed: watch::Receiver<Option<Error>>,
     tasks: Vec<JoinHandle<()>>,
@@ -110,6 +114,7 @@ impl Ingest {
             addresses: Vec::new(),
             stop: CancellationToken::new(),
             sources: TaskTracker::new(),
+            readers: TaskTracker::new(),
             requests,
             failed,
             tasks: Vec::new(),
@@ -130,8 +135,10 @@ impl Ingest {
             Source::Embedded(broker) => {
                 let stop = self.stop.clone();
                 let sources = self.sources.clone();
-                let broker = Broker::bind(broker, writer, counters, stop, sources).await?;
+                let folder = config.data_dir.join(BROKER_FOLDER);
+                let broker = Broker::bind(broker, &folder, writer, counters, stop, sources).await?;
                 self.addresses = broker.addresses();
+                self.readers = broker.readers();
                 self.sources.spawn(broker.run());
             }
             Source::External(mqtt) => {
@@ -238,6 +245,14 @@ impl Ingest {
     /// Why the last flush failed; what was acknowledged is in the log for the next start.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stop.cancel();
+        // The last wills of clients are messages too.
+        self.readers.close();
+        if timeout(CLIENTS_PATIENCE, self.readers.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some MQTT clients were still being read");
+        }
         // What the source handed in is logged and acknowledged before its clients are let go.
         if timeout(FLUSH_PATIENCE, self.log.close()).await.is_err() {
             tracing::warn!("the log is full: messages not acknowledged yet are left to the broker");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ingest::{BrokerConfig, MqttConfig, Source, TlsFiles};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,8 @@ pub(crate) struct MqttSettings {
     pub(crate) password: Option<Secret>,
     /// Most messages the broker may send before one is acknowledged.
     pub(crate) receive_maximum: u16,
-    /// Topic filters; empty means those that the streams' topics imply.
+    /// Topic filters; empty means those that the streams' topics imply, and with the embedded
+    /// broker everything.
     pub(crate) subscribe: Vec<String>,
     /// Largest packet the embedded broker reads; a larger one ends its connection.
     #[serde(with = "units::bytes")]
@@ -69,6 +71,24 @@ pub(crate) struct MqttSettings {
     /// Bytes it reads from one client in a second; 0 means no limit.
     #[serde(with = "units::bytes")]
     pub(crate) max_bytes_per_second: u64,
+    /// Most sessions of the embedded broker, absent clients' included.
+    pub(crate) max_sessions: usize,
+    /// Longest time it keeps the session of an absent client.
+    #[serde(with = "units::duration")]
+    pub(crate) max_session_expiry: Duration,
+    /// Longest keep alive it grants to MQTT 5 clients; 0 means any.
+    #[serde(with = "units::duration")]
+    pub(crate) max_keep_alive: Duration,
+    /// Most messages it keeps for one subscriber...
+    pub(crate) queue_messages: usize,
+    /// ... and most bytes.
+    #[serde(with = "units::bytes")]
+    pub(crate) queue_bytes: u64,
+    /// Most retained messages it keeps...
+    pub(crate) max_retained: usize,
+    /// ... and most bytes.
+    #[serde(with = "units::bytes")]
+    pub(crate) max_retained_bytes: u64,
 }
 
 impl Default for MqttSettings {
@@ -96,6 +116,13 @@ impl Default for MqttSettings {
             max_connects_per_second: broker.max_connects_per_second,
             max_messages_per_second: broker.max_messages_per_second,
             max_bytes_per_second: broker.max_bytes_per_second,
+            max_sessions: broker.max_sessions,
+            max_session_expiry: broker.max_session_expiry,
+            max_keep_alive: broker.max_keep_alive,
+            queue_messages: broker.queue_messages,
+            queue_bytes: broker.queue_bytes as u64,
+            max_retained: broker.max_retained,
+            max_retained_bytes: broker.max_retained_bytes as u64,
         }
     }
 }
@@ -138,6 +165,14 @@ impl MqttSettings {
             max_connects_per_second: self.max_connects_per_second,
             max_messages_per_second: self.max_messages_per_second,
             max_bytes_per_second: self.max_bytes_per_second,
+            subscribe: self.subscribe.clone(),
+            max_sessions: self.max_sessions,
+            max_session_expiry: self.max_session_expiry,
+            max_keep_alive: self.max_keep_alive,
+            queue_messages: self.queue_messages,
+            queue_bytes: bytes(self.queue_bytes),
+            max_retained: self.max_retained,
+            max_retained_bytes: bytes(self.max_retained_bytes),
         }
     }
 
@@ -148,4 +183,8 @@ impl MqttSettings {
             ca: self.tls_ca.clone(),
         }
     }
+}
+
+fn bytes(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

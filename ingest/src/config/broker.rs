@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use catalog::{Error, Result};
 use serde::Deserialize;
@@ -41,6 +42,23 @@ pub struct BrokerConfig {
     pub max_messages_per_second: u32,
     /// Bytes of messages read from one client in a second, likewise.
     pub max_bytes_per_second: u64,
+    /// Filters of the topics that go into the log; the others are only brought to subscribers.
+    /// Empty: all but those that begin with `$`.
+    pub subscribe: Vec<String>,
+    /// The most sessions, of connected and of absent clients; one more is refused.
+    pub max_sessions: usize,
+    /// The longest time a session outlives its connection.
+    pub max_session_expiry: Duration,
+    /// The longest keep alive of MQTT 5 clients; zero: as they wish.
+    pub max_keep_alive: Duration,
+    /// The most messages that wait for one subscriber; later ones it misses.
+    pub queue_messages: usize,
+    /// The most bytes that wait for one subscriber, likewise.
+    pub queue_bytes: usize,
+    /// The most retained messages; another topic's is not kept.
+    pub max_retained: usize,
+    /// The most bytes of retained messages.
+    pub max_retained_bytes: usize,
 }
 
 impl Default for BrokerConfig {
@@ -59,6 +77,14 @@ impl Default for BrokerConfig {
             max_connects_per_second: 0,
             max_messages_per_second: 0,
             max_bytes_per_second: 0,
+            subscribe: Vec::new(),
+            max_sessions: 100_000,
+            max_session_expiry: Duration::from_secs(7 * 24 * 3600),
+            max_keep_alive: Duration::ZERO,
+            queue_messages: 10_000,
+            queue_bytes: 16 << 20,
+            max_retained: 100_000,
+            max_retained_bytes: 64 << 20,
         }
     }
 }
@@ -142,6 +168,9 @@ impl BrokerConfig {
             return Err(Error::invalid(
                 "mqtt.max_connections and mqtt.max_packet_bytes must be at least 1",
             ));
+        }
+        for filter in &self.subscribe {
+            crate::topic::check_filter(filter)?;
         }
         Ok(())
     }

@@ -15,6 +15,12 @@ pub struct BrokerStats {
     pub refused_logins: u64,
     /// Times a client was read slower because it sent more than its limit.
     pub throttled: u64,
+    /// Sessions at present, of connected clients and of absent ones.
+    pub sessions: u64,
+    /// Retained messages at present.
+    pub retained: u64,
+    /// Messages that a session did not get because too many waited for it already.
+    pub dropped: u64,
 }
 
 /// One live counter.
@@ -29,6 +35,9 @@ pub(crate) struct BrokerCounters {
     pub(crate) refused_connections: Counter,
     pub(crate) refused_logins: Counter,
     pub(crate) throttled: Counter,
+    pub(crate) sessions: Counter,
+    pub(crate) retained: Counter,
+    pub(crate) dropped: Counter,
 }
 
 impl Counter {
@@ -39,6 +48,11 @@ impl Counter {
     /// Takes back what was added before.
     pub(crate) fn sub(&self, n: usize) {
         self.0.fetch_sub(n as u64, Ordering::Relaxed);
+    }
+
+    /// Replaces the value.
+    pub(crate) fn set(&self, n: usize) {
+        self.0.store(n as u64, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -54,6 +68,9 @@ impl BrokerCounters {
             refused_connections: self.refused_connections.get(),
             refused_logins: self.refused_logins.get(),
             throttled: self.throttled.get(),
+            sessions: self.sessions.get(),
+            retained: self.retained.get(),
+            dropped: self.dropped.get(),
         }
     }
 }

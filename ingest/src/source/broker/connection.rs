@@ -1,64 +1,79 @@
 //! The reading half of a connection: packets in, groups of messages into the log.
 
-use std::collections::HashSet;
-use std::num::NonZeroU16;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rmqtt_codec::types::{Publish, QoS};
-use rmqtt_codec::v5::{
-    DisconnectReasonCode as Reason, SubscribeAckReason, ToReasonCode, UnsubscribeAckReason,
-};
+use rmqtt_codec::v5::{ConnectAckReason, DisconnectReasonCode as Reason};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::mpsc::{self, Sender, UnboundedSender};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Hub;
 use super::auth::{Peer, Rights};
+use super::debt::{Debt, Owed};
 use super::handshake::{self, Client};
-use super::limits::{self, Place, Throttle};
-use super::outbound::{Control, Outbound, Window};
-use super::router::{Delivery, Subscription};
-use super::wire::{FilterOptions, Incoming, Outgoing, Wire};
-use crate::source::{client_hash, now_micros};
+use super::journal::Entry;
+use super::limits::{Place, Throttle};
+use super::outbound::{Control, Outbound};
+use super::session::{Kick, Session};
+use super::sessions::{Entered, Leave};
+use super::wire::{Incoming, Outgoing, Refusal, Wire};
 use crate::stats::Counters;
-use crate::topic;
 use crate::wal::{Acks, Group, Message};
 
-/// A client has this long to send its CONNECT.
+/// A client has this long to send its CONNECT, and to take its CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes kept ready for a CONNECT: who has not sent it yet is given little.
 const FIRST_BYTES: usize = 1 << 10;
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 64 << 10;
+/// A buffer is used up to this many last bytes, so that what lives on in it is most of it.
+const LEAST_READ: usize = 8 << 10;
 /// Messages handed to the log together at most.
 const GROUP: usize = 1_024;
-/// Deliveries that wait for a slow subscriber before it misses some.
-const DELIVERIES: usize = 1_024;
 /// After a goodbye the socket is read this much longer, so that the goodbye is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The reading half's state.
-struct Connection {
-    hub: Arc<Hub>,
-    number: u64,
-    client: u64,
-    wire: Wire,
-    acks: Acks,
-    control: UnboundedSender<Control>,
-    deliveries: Sender<Delivery>,
-    filters: HashSet<String>,
-    /// Messages read and not handed to the log yet.
-    messages: Vec<Message>,
-    bytes: usize,
-    rights: Rights,
+pub(super) struct Connection {
+    pub(super) hub: Arc<Hub>,
+    pub(super) session: Arc<Session>,
+    pub(super) number: u64,
+    pub(super) wire: Wire,
+    pub(super) acks: Acks,
+    owed_to: UnboundedSender<Owed>,
+    pub(super) control: UnboundedSender<Control>,
+    /// Rings for the writing half when the client has acknowledged something.
+    pub(super) wake: Arc<Notify>,
+    pub(super) debt: Arc<Debt>,
+    /// Messages read and not handed to the log yet, and what is owed for them.
+    pub(super) messages: Vec<Message>,
+    pub(super) bytes: usize,
+    pub(super) owed: Owed,
+    /// Changes for the journal that nothing waits for.
+    pub(super) changes: Vec<Entry>,
+    pub(super) rights: Rights,
     throttle: Throttle,
+    /// Topics by alias; of this connection alone [MQTT-3.3.2-7].
+    pub(super) aliases: HashMap<u16, String>,
+    pub(super) receive_maximum: usize,
+    /// The session's expiry as granted.
+    pub(super) expiry: u32,
 }
 
-/// Why reading ends: a reason to tell the client, or none when it left.
-type End = Option<Reason>;
+/// Why reading ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    /// The client said goodbye.
+    Goodbye { will: bool, expiry: Option<u32> },
+    /// It is gone.
+    Lost,
+    /// It has to go, for this reason.
+    Because(Reason),
+}
 
 /// Serves one client from its first byte to its last.
 pub(super) async fn serve<R, W>(hub: Arc<Hub>, mut read: R, mut write: W, peer: Peer, place: Place)
@@ -66,6 +81,7 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send + 'static,
 {
+    let reading = hub.readers.token();
     let mut buffer = BytesMut::with_capacity(FIRST_BYTES);
     let accepted = timeout(
         CONNECT_TIMEOUT,
@@ -76,57 +92,59 @@ where
         () = place.evicted() => return,
         () = hub.stop.cancelled() => return,
     };
-    let Ok(Ok(Some(client))) = accepted else {
+    let Ok(Ok(Some(mut client))) = accepted else {
         return;
     };
-    let Client {
-        id,
-        keep_alive,
-        receive_maximum,
-        wires: (incoming, outgoing),
-        rights,
-    } = client;
     place.settle();
-    let (acks, acks_out) = mpsc::unbounded_channel();
-    let (control, control_out) = mpsc::unbounded_channel();
-    let (deliveries, deliveries_out) = mpsc::channel(DELIVERIES);
+    let Some(entered) = hub.enter(&client.wish) else {
+        let refusal = Refusal::new(ConnectAckReason::QuotaExceeded, "too many sessions");
+        // It may be gone already.
+        let _ = timeout(
+            CONNECT_TIMEOUT,
+            handshake::refuse(&mut write, &refusal, client.is_v5),
+        )
+        .await;
+        return;
+    };
+    client.wish.will = None;
     hub.counters.broker.connects.add(1);
     hub.counters.broker.connections.add(1);
-    let (number, kicked) = hub.enter(&id);
-    let outbound = Outbound {
-        socket: write,
-        wire: outgoing,
-        acks: acks_out,
-        control: control_out,
-        deliveries: deliveries_out,
-        window: Window::new(receive_maximum),
+    let session = Arc::clone(&entered.session);
+    let number = entered.link.connection;
+    let end = if welcome(&hub, &client, &entered, &mut write).await {
+        let (connection, outbound, kick) = Connection::halves(&hub, client, entered, write);
+        hub.tracker.spawn(outbound.run());
+        connection.run(&mut read, &mut buffer, &kick).await
+    } else {
+        End::Lost
     };
-    hub.tracker.spawn(outbound.run());
-    let mut connection = Connection {
-        client: client_hash(&id),
-        number,
-        wire: incoming,
-        acks,
-        control,
-        deliveries,
-        filters: HashSet::new(),
-        messages: Vec::new(),
-        bytes: 0,
-        rights,
-        throttle: hub.limits.throttle(),
-        hub: Arc::clone(&hub),
+    tracing::debug!(client = session.client, ?end, "an MQTT client leaves");
+    let (will, expiry) = match end {
+        End::Goodbye { will, expiry } => (will, expiry),
+        End::Lost | End::Because(_) => (true, None),
     };
-    let end = connection
-        .read(&mut read, &mut buffer, keep_alive, &kicked)
-        .await;
-    tracing::debug!(client = %id, reason = ?end, "an MQTT client leaves");
-    connection.finish(end);
-    hub.leave(&id, number);
+    hub.leave(&session, number, Leave { will, expiry });
     hub.counters.broker.connections.sub(1);
-    drop(connection);
-    if end.is_some() {
+    drop(reading);
+    if matches!(end, End::Because(_)) {
         linger(&mut read, &mut buffer).await;
     }
+}
+
+/// Sends the CONNACK once the session is durable; false when the client does not take it.
+async fn welcome<W: AsyncWrite + Unpin>(
+    hub: &Hub,
+    client: &Client,
+    entered: &Entered,
+    write: &mut W,
+) -> bool {
+    let ack = client.welcome(hub, entered);
+    let mut durable = hub.journal.durable();
+    let sent = async {
+        let _ = durable.wait_for(|last| *last >= entered.sequence).await;
+        handshake::send(write, &ack).await
+    };
+    matches!(timeout(CONNECT_TIMEOUT, sent).await, Ok(Ok(())))
 }
 
 /// Reads and drops what the client still sends.
@@ -145,43 +163,61 @@ async fn linger<R: AsyncRead + Unpin>(read: &mut R, buffer: &mut BytesMut) {
 }
 
 impl Connection {
-    async fn read<R: AsyncRead + Unpin>(
-        &mut self,
-        read: &mut R,
-        buffer: &mut BytesMut,
-        keep_alive: u16,
-        kicked: &CancellationToken,
-    ) -> End {
-        let patience = match keep_alive {
-            0 => Duration::MAX,
-            secs => Duration::from_millis(u64::from(secs) * 1_500),
+    /// The two halves, and what ends them from outside.
+    fn halves<W>(
+        hub: &Arc<Hub>,
+        client: Client,
+        entered: Entered,
+        write: W,
+    ) -> (Reader, Outbound<W>, Kick) {
+        let (acks, acks_out) = mpsc::unbounded_channel();
+        let (owed_to, owed) = mpsc::unbounded_channel();
+        let (control, control_out) = mpsc::unbounded_channel();
+        let debt = Arc::new(Debt::default());
+        let link = entered.link;
+        let connection = Self {
+            hub: Arc::clone(hub),
+            session: Arc::clone(&entered.session),
+            number: link.connection,
+            wire: Wire::new(client.is_v5, hub.max_packet_bytes),
+            acks,
+            owed_to,
+            control,
+            wake: Arc::clone(&link.wake),
+            debt: Arc::clone(&debt),
+            messages: Vec::new(),
+            bytes: 0,
+            owed: Owed::default(),
+            changes: Vec::new(),
+            rights: client.rights,
+            throttle: hub.limits.throttle(),
+            aliases: HashMap::new(),
+            receive_maximum: if client.is_v5 {
+                usize::from(client.receive_maximum)
+            } else {
+                usize::MAX
+            },
+            expiry: client.wish.expiry,
         };
-        let hub = Arc::clone(&self.hub);
-        loop {
-            let read_all = self.take_packets(buffer);
-            let handed = tokio::select! {
-                biased;
-                handed = self.hand_over() => handed,
-                () = kicked.cancelled() => Err(Some(Reason::SessionTakenOver)),
-                () = hub.stop.cancelled() => Err(Some(Reason::ServerShuttingDown)),
-            };
-            match read_all.and_then(|all| handed.map(|()| all)) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(end) => return end,
-            }
-            buffer.reserve(READ_BYTES);
-            let received = tokio::select! {
-                received = timeout(patience, read.read_buf(buffer)) => received,
-                () = kicked.cancelled() => return Some(Reason::SessionTakenOver),
-                () = hub.stop.cancelled() => return Some(Reason::ServerShuttingDown),
-            };
-            match received {
-                Ok(Ok(0) | Err(_)) => return None,
-                Ok(Ok(_)) => {}
-                Err(_) => return Some(Reason::KeepAliveTimeout),
-            }
+        let outbound = Outbound::new(
+            hub,
+            entered.session,
+            &link,
+            Wire::new(client.is_v5, client.most_packet),
+            write,
+            (acks_out, owed, control_out),
+            debt,
+        );
+        for id in entered.released {
+            connection.tell(Control::release(id.get()));
         }
+        // What waited for the client goes out without anything happening first.
+        link.wake.notify_one();
+        let reader = Reader {
+            connection,
+            keep_alive: client.keep_alive,
+        };
+        (reader, outbound, link.kick)
     }
 
     /// Takes packets from the buffer until a group of messages is full; true when none is left.
@@ -190,9 +226,13 @@ impl Connection {
             match self.wire.decode(buffer) {
                 Ok(Some(packet)) => self.handle(packet)?,
                 Ok(None) => return Ok(true),
-                Err(error) => {
-                    tracing::info!(%error, "a malformed or oversized MQTT packet");
-                    return Err(Some(error.to_reason_code()));
+                Err(fault) => {
+                    tracing::info!(
+                        client = self.session.client,
+                        fault = fault.what,
+                        "a malformed or oversized MQTT packet"
+                    );
+                    return Err(End::Because(fault.reason));
                 }
             }
         }
@@ -201,55 +241,48 @@ impl Connection {
 
     fn handle(&mut self, packet: Incoming) -> Result<(), End> {
         match packet {
-            Incoming::Publish(publish) => self.publish(&publish)?,
-            Incoming::PublishAck(id) => self.tell(Control::Delivered(id)),
+            Incoming::Publish(publish) => self.publish(*publish)?,
+            Incoming::Ack(ack) => self.acknowledged(ack)?,
             Incoming::Subscribe {
                 id,
                 filters,
-                identified,
-            } => self.subscribe(id, filters, identified),
-            Incoming::Unsubscribe { id, filters } => self.unsubscribe(id, &filters),
-            Incoming::Ping => self.tell(Control::Send(Outgoing::Pong)),
-            Incoming::Disconnect => return Err(None),
-            Incoming::Unexpected(packet) => {
-                tracing::info!(packet, "an MQTT client sent what it may not send");
-                return Err(Some(Reason::ProtocolError));
+                identifier,
+            } => self.subscribe(id, filters, identifier)?,
+            Incoming::Unsubscribe { id, filters } => self.unsubscribe(id, &filters)?,
+            Incoming::Ping => self.tell(Control::Send(0, Outgoing::Pong)),
+            Incoming::Disconnect { will, expiry } => {
+                if self.expiry == 0 && expiry.is_some_and(|expiry| expiry > 0) {
+                    return Err(self.violation("a session's expiry set at its end"));
+                }
+                let expiry = expiry.map(|expiry| expiry.min(self.hub.max_expiry));
+                return Err(End::Goodbye { will, expiry });
             }
+            Incoming::Unexpected(packet) => return Err(self.violation(packet)),
         }
         Ok(())
     }
 
-    fn publish(&mut self, publish: &Publish) -> Result<(), End> {
-        if publish.qos == QoS::ExactlyOnce {
-            tracing::info!("an MQTT client published at QoS 2, which this broker does not do");
-            return Err(Some(Reason::QosNotSupported));
-        }
-        let properties = publish.properties.as_ref();
-        if properties.is_some_and(|p| p.topic_alias.is_some()) {
-            return Err(Some(Reason::TopicAliasInvalid));
-        }
-        if !topic::is_topic_name(&publish.topic) || !limits::takes_topic(&publish.topic) {
-            return Err(Some(Reason::TopicNameInvalid));
-        }
-        if !self.rights.publish(&publish.topic) {
-            return Err(Some(Reason::NotAuthorized));
-        }
-        self.hub.route(publish, self.number);
-        let message = Message {
-            client: self.client,
-            packet_id: publish.packet_id.map_or(0, NonZeroU16::get),
-            dup: publish.dup,
-            received: now_micros(),
-            topic: publish.topic.as_bytes().clone(),
-            payload: publish.payload.clone(),
-        };
-        self.bytes += message.encoded_len();
-        self.messages.push(message);
-        Ok(())
+    /// The client has done what the protocol forbids.
+    pub(super) fn violation(&self, what: &str) -> End {
+        tracing::info!(
+            client = self.session.client,
+            what,
+            "an MQTT client breaks the protocol"
+        );
+        End::Because(Reason::ProtocolError)
+    }
+
+    /// Hands changes of the session to the journal; returns the number to wait for.
+    pub(super) fn journal(&mut self) -> u64 {
+        self.hub.journal.append(std::mem::take(&mut self.changes))
     }
 
     /// Gives the messages read so far to the log.
     async fn hand_over(&mut self) -> Result<(), End> {
+        if !self.changes.is_empty() {
+            self.journal();
+        }
+        self.hub.journal.room().await;
         if self.messages.is_empty() {
             return Ok(());
         }
@@ -258,69 +291,99 @@ impl Connection {
             self.hub.counters.broker.throttled.add(1);
             tokio::time::sleep(pause).await;
         }
-        let closed = |_| Some(Reason::ServerShuttingDown);
+        self.debt.room().await;
+        let closed = |_| End::Because(Reason::ServerShuttingDown);
         let permit = self.hub.log.reserve(self.bytes).await.map_err(closed)?;
         let messages = std::mem::take(&mut self.messages);
         self.bytes = 0;
         Counters::add(&self.hub.counters.received, messages.len());
+        let owed = std::mem::take(&mut self.owed);
+        // The log answers only for groups with something to acknowledge.
+        if owed.tracked > 0 {
+            self.debt.take_bytes(owed.bytes);
+            // The writing half lives as long as this one.
+            let _ = self.owed_to.send(owed);
+        }
         let acks = self.acks.clone();
         permit.submit(Group { messages, acks }).map_err(closed)
     }
 
-    fn subscribe(&mut self, id: NonZeroU16, filters: Vec<FilterOptions>, identified: bool) {
-        let mut status = Vec::with_capacity(filters.len());
-        for (filter, options) in filters {
-            status.push(if identified {
-                SubscribeAckReason::SubscriptionIdentifiersNotSupported
-            } else if filter.starts_with("$share/") {
-                SubscribeAckReason::SharedSubscriptionNotSupported
-            } else if topic::check_filter(&filter).is_err() {
-                SubscribeAckReason::TopicFilterInvalid
-            } else if !self.rights.subscribe(&filter) {
-                SubscribeAckReason::NotAuthorized
-            } else {
-                let subscription = Subscription {
-                    connection: self.number,
-                    qos: options.qos.less_value(QoS::AtLeastOnce),
-                    no_local: options.no_local,
-                    retain_as_published: options.retain_as_published,
-                    deliveries: self.deliveries.clone(),
-                };
-                let granted = match subscription.qos {
-                    QoS::AtMostOnce => SubscribeAckReason::GrantedQos0,
-                    _ => SubscribeAckReason::GrantedQos1,
-                };
-                self.hub.subscribe(&filter, subscription);
-                self.filters.insert(filter);
-                granted
-            });
-        }
-        self.tell(Control::Send(Outgoing::SubscribeAck { id, status }));
-    }
-
-    fn unsubscribe(&mut self, id: NonZeroU16, filters: &[String]) {
-        let mut status = Vec::with_capacity(filters.len());
-        for filter in filters {
-            self.filters.remove(filter);
-            let there = self.hub.unsubscribe(filter, self.number);
-            status.push(if there {
-                UnsubscribeAckReason::Success
-            } else {
-                UnsubscribeAckReason::NoSubscriptionExisted
-            });
-        }
-        self.tell(Control::Send(Outgoing::UnsubscribeAck { id, status }));
-    }
-
-    fn finish(&mut self, end: End) {
-        for filter in self.filters.drain() {
-            self.hub.unsubscribe(&filter, self.number);
-        }
-        self.tell(Control::Finish(end));
-    }
-
-    /// The writing half ends by itself when the client stops reading; then there is nobody to tell.
-    fn tell(&self, control: Control) {
+    /// The writing half outlives this one.
+    pub(super) fn tell(&self, control: Control) {
         let _ = self.control.send(control);
+    }
+}
+
+/// The reading half with what only its loop needs.
+struct Reader {
+    connection: Connection,
+    /// Seconds; 0 for none.
+    keep_alive: u16,
+}
+
+impl Reader {
+    async fn run<R: AsyncRead + Unpin>(
+        mut self,
+        read: &mut R,
+        buffer: &mut BytesMut,
+        kick: &Kick,
+    ) -> End {
+        let end = self.read(read, buffer, kick).await;
+        let connection = &mut self.connection;
+        connection.journal();
+        let reason = match end {
+            End::Because(reason) => Some(reason),
+            End::Goodbye { .. } | End::Lost => None,
+        };
+        connection.tell(Control::Finish(reason));
+        end
+    }
+
+    async fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        read: &mut R,
+        buffer: &mut BytesMut,
+        kick: &Kick,
+    ) -> End {
+        let connection = &mut self.connection;
+        let hub = Arc::clone(&connection.hub);
+        let mut last = Instant::now();
+        loop {
+            let before = buffer.len();
+            let read_all = connection.take_packets(buffer);
+            let took = buffer.len() < before;
+            let handed = tokio::select! {
+                biased;
+                handed = connection.hand_over() => handed,
+                reason = kick.kicked() => Err(End::Because(reason)),
+                () = hub.stop.cancelled() => Err(End::Because(Reason::ServerShuttingDown)),
+            };
+            if took {
+                // Counted from here: waiting for the log is not the client's silence.
+                last = Instant::now();
+            }
+            match read_all.and_then(|all| handed.map(|()| all)) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(end) => return end,
+            }
+            if buffer.capacity() - buffer.len() < LEAST_READ {
+                buffer.reserve(READ_BYTES);
+            }
+            let patience = match self.keep_alive {
+                0 => Duration::from_secs(u64::from(u32::MAX)),
+                secs => Duration::from_millis(u64::from(secs) * 1_500),
+            };
+            let received = tokio::select! {
+                received = timeout_at(last + patience, read.read_buf(buffer)) => received,
+                reason = kick.kicked() => return End::Because(reason),
+                () = hub.stop.cancelled() => return End::Because(Reason::ServerShuttingDown),
+            };
+            match received {
+                Ok(Ok(0) | Err(_)) => return End::Lost,
+                Ok(Ok(_)) => {}
+                Err(_) => return End::Because(Reason::KeepAliveTimeout),
+            }
+        }
     }
 }

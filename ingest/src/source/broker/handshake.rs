@@ -1,42 +1,48 @@
 //! The first packet of a connection: which MQTT it speaks, who it is, and whether it may stay.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use rmqtt_codec::error::DecodeError;
-use rmqtt_codec::types::QoS;
-use rmqtt_codec::v5::ToReasonCode;
-use rmqtt_codec::version::{ProtocolVersion, VersionCodec};
-use rmqtt_codec::{v3, v5};
+use rmqtt_codec::v5::{self, ConnectAckReason as Code};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_util::codec::{Decoder, Encoder};
 use uuid::Uuid;
 
 use super::Hub;
 use super::auth::{Credentials, Peer, Rights, Verdict};
-use super::limits::MOST_CONNECT_BYTES;
-use super::wire::Wire;
+use super::limits::{self, MOST_CONNECT_BYTES};
+use super::publication::Publication;
+use super::session::Will;
+use super::sessions::{Entered, Wish};
+use super::wire::{self, Connect, Opening, Refusal};
 
 /// Messages a client may have unacknowledged; told to MQTT 5 clients.
 const RECEIVE_MAXIMUM: u16 = 8_192;
 /// Messages under way to a client that does not say how many it takes.
 const DELIVERY_WINDOW: u16 = 1_024;
+/// Topic aliases a client may use; their topics are kept for it.
+pub(super) const TOPIC_ALIASES: u16 = 64;
 
-/// A client that has been let in.
+/// A client that may come in.
 pub(super) struct Client {
-    pub(super) id: String,
+    pub(super) is_v5: bool,
+    pub(super) wish: Wish,
     /// Seconds; 0 for none.
     pub(super) keep_alive: u16,
-    /// QoS 1 deliveries it takes unacknowledged.
-    pub(super) receive_maximum: u16,
-    /// For packets from it, and for packets to it.
-    pub(super) wires: (Wire, Wire),
+    /// The largest packet it takes.
+    pub(super) most_packet: u32,
     /// What it may do.
     pub(super) rights: Rights,
+    /// What it may have unacknowledged.
+    pub(super) receive_maximum: u16,
+    /// The keep alive and expiry it asked for.
+    asked: (u16, u32),
+    assigned: bool,
+    wants_response_info: bool,
 }
 
-/// Reads the CONNECT and answers it; none when the client cannot stay, which it has been told by
-/// the means of its protocol.
+/// Reads the CONNECT; none when the client cannot stay, which it has been told by the means of its
+/// protocol.
 pub(super) async fn accept<R, W>(
     hub: &Hub,
     peer: &Peer,
@@ -48,17 +54,35 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let version = loop {
-        match VersionCodec.decode(buffer) {
-            Ok(Some(version)) => break version,
+    let opening = loop {
+        if let Some(opening) = wire::opening(buffer) {
+            break opening;
+        }
+        if read.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let is_v5 = match opening {
+        Opening::V3 => false,
+        Opening::V5 => true,
+        Opening::OtherVersion => {
+            let code = Code::UnsupportedProtocolVersion;
+            refuse(write, &Refusal::new(code, "another version"), false).await?;
+            return Ok(None);
+        }
+        Opening::Foreign => {
+            tracing::debug!("a connection does not begin with an MQTT CONNECT");
+            return Ok(None);
+        }
+    };
+    let most = MOST_CONNECT_BYTES.min(hub.max_packet_bytes);
+    let connect = loop {
+        match wire::connect(buffer, is_v5, most) {
+            Ok(Some(connect)) => break connect,
             Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "a connection does not begin with an MQTT CONNECT");
-                let refusal = v3::ConnectAckReason::UnacceptableProtocolVersion;
-                // Only what begins like a CONNECT gets an answer.
-                if buffer.first() == Some(&0x10) {
-                    send_v3(write, refusal).await?;
-                }
+            Err(refusal) => {
+                tracing::debug!(why = refusal.why, "an MQTT CONNECT is refused");
+                refuse(write, &refusal, is_v5).await?;
                 return Ok(None);
             }
         }
@@ -66,36 +90,25 @@ where
             return Ok(None);
         }
     };
-    match version {
-        ProtocolVersion::MQTT3 => accept_v3(hub, peer, read, write, buffer).await,
-        ProtocolVersion::MQTT5 => accept_v5(hub, peer, read, write, buffer).await,
+    match admit(hub, peer, connect).await {
+        Ok(client) => Ok(Some(client)),
+        Err(refusal) => {
+            refuse(write, &refusal, is_v5).await?;
+            Ok(None)
+        }
     }
 }
 
-async fn accept_v3<R, W>(
-    hub: &Hub,
-    peer: &Peer,
-    read: &mut R,
-    write: &mut W,
-    buffer: &mut BytesMut,
-) -> std::io::Result<Option<Client>>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut codec = v3::Codec::new(MOST_CONNECT_BYTES.min(hub.max_packet_bytes));
-    let connect = match first(&mut codec, read, buffer).await? {
-        Some(Ok((v3::Packet::Connect(connect), _))) => connect,
-        Some(Err(DecodeError::InvalidClientId)) => {
-            send_v3(write, v3::ConnectAckReason::IdentifierRejected).await?;
-            return Ok(None);
-        }
-        _ => return Ok(None),
-    };
+/// Asks who the client is, and takes its wishes as far as they can be granted.
+async fn admit(hub: &Hub, peer: &Peer, connect: Connect) -> Result<Client, Refusal> {
+    if connect.has_auth_method {
+        let code = Code::BadAuthenticationMethod;
+        return Err(Refusal::new(code, "no authentication method is supported"));
+    }
     let credentials = Credentials {
         peer,
         client_id: &connect.client_id,
-        user: connect.username.as_deref(),
+        user: connect.user.as_deref(),
         password: connect.password.as_deref(),
     };
     let rights = match hub.access.check(credentials).await {
@@ -103,196 +116,102 @@ where
         verdict => {
             hub.counters.broker.refused_logins.add(1);
             let code = match verdict {
-                Verdict::BadUserOrPassword => v3::ConnectAckReason::BadUserNameOrPassword,
-                _ => v3::ConnectAckReason::NotAuthorized,
+                Verdict::BadUserOrPassword => Code::BadUserNameOrPassword,
+                _ => Code::NotAuthorized,
             };
-            send_v3(write, code).await?;
-            return Ok(None);
+            return Err(Refusal::new(code, "wrong or missing user or password"));
         }
     };
-    warn_of_will(connect.last_will.is_some(), &connect.client_id);
-    send_v3(write, v3::ConnectAckReason::ConnectionAccepted).await?;
-    Ok(Some(Client {
-        id: named(&connect.client_id).0,
-        keep_alive: connect.keep_alive,
-        receive_maximum: DELIVERY_WINDOW,
-        wires: (
-            Wire::V3(v3::Codec::new(hub.max_packet_bytes)),
-            Wire::V3(v3::Codec::default()),
-        ),
-        rights,
-    }))
-}
-
-async fn accept_v5<R, W>(
-    hub: &Hub,
-    peer: &Peer,
-    read: &mut R,
-    write: &mut W,
-    buffer: &mut BytesMut,
-) -> std::io::Result<Option<Client>>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut codec = v5::Codec::new(MOST_CONNECT_BYTES.min(hub.max_packet_bytes), 0);
-    let connect = match first(&mut codec, read, buffer).await? {
-        Some(Ok((v5::Packet::Connect(connect), _))) => connect,
-        Some(Err(error)) => {
-            let code = match error {
-                DecodeError::InvalidClientId => v5::ConnectAckReason::ClientIdentifierNotValid,
-                DecodeError::MaxSizeExceeded { .. } => v5::ConnectAckReason::PacketTooLarge,
-                _ => v5::ConnectAckReason::MalformedPacket,
-            };
-            send_v5(write, refusal(code)).await?;
-            return Ok(None);
-        }
-        _ => return Ok(None),
-    };
-    if let Some(code) = objection(&connect) {
-        send_v5(write, refusal(code)).await?;
-        return Ok(None);
-    }
-    let credentials = Credentials {
-        peer,
-        client_id: &connect.client_id,
-        user: connect.username.as_deref(),
-        password: connect.password.as_deref(),
-    };
-    let rights = match hub.access.check(credentials).await {
-        Verdict::Granted(rights) => rights,
-        verdict => {
-            hub.counters.broker.refused_logins.add(1);
-            let code = match verdict {
-                Verdict::BadUserOrPassword => v5::ConnectAckReason::BadUserNameOrPassword,
-                _ => v5::ConnectAckReason::NotAuthorized,
-            };
-            send_v5(write, refusal(code)).await?;
-            return Ok(None);
-        }
-    };
-    warn_of_will(connect.last_will.is_some(), &connect.client_id);
-    let (id, assigned) = named(&connect.client_id);
-    let answer = v5::ConnectAck {
-        // Sessions end with their connection.
-        session_expiry_interval_secs: (connect.session_expiry_interval_secs > 0).then_some(0),
-        receive_max: NonZeroU16::new(hub.limits.receive_maximum(RECEIVE_MAXIMUM))
-            .unwrap_or(NonZeroU16::MIN),
-        max_qos: QoS::AtLeastOnce,
-        max_packet_size: Some(hub.max_packet_bytes),
-        assigned_client_id: assigned.then(|| id.as_str().into()),
-        topic_alias_max: 0,
-        retain_available: false,
-        subscription_identifiers_available: false,
-        shared_subscription_available: false,
-        ..v5::ConnectAck::default()
-    };
-    send_v5(write, answer).await?;
-    let mut outgoing = v5::Codec::new(0, 0);
-    if let Some(size) = connect.max_packet_size {
-        outgoing.set_max_outbound_size(size.get());
-    }
-    let window = connect.receive_max.map_or(DELIVERY_WINDOW, NonZeroU16::get);
-    Ok(Some(Client {
-        id,
-        keep_alive: connect.keep_alive,
-        receive_maximum: window.min(DELIVERY_WINDOW),
-        wires: (
-            Wire::V5(v5::Codec::new(hub.max_packet_bytes, 0)),
-            Wire::V5(outgoing),
-        ),
-        rights,
-    }))
-}
-
-/// What MQTT 5 lets the broker refuse that it does not do.
-fn objection(connect: &v5::Connect) -> Option<v5::ConnectAckReason> {
-    if connect.auth_method.is_some() {
-        return Some(v5::ConnectAckReason::BadAuthenticationMethod);
-    }
-    let will = connect.last_will.as_ref()?;
-    if will.qos == QoS::ExactlyOnce {
-        return Some(v5::ConnectAckReason::QosNotSupported);
-    }
-    will.retain
-        .then_some(v5::ConnectAckReason::RetainNotSupported)
-}
-
-fn warn_of_will(will: bool, client: &str) {
-    if will {
-        tracing::warn!(
-            client,
-            "the client's will is not kept: it will not be published"
-        );
-    }
-}
-
-/// The client's id, or one made for it.
-fn named(id: &str) -> (String, bool) {
-    match id {
-        "" => (format!("auto-{}", Uuid::new_v4().simple()), true),
-        id => (id.to_owned(), false),
-    }
-}
-
-/// The first packet of the connection; none when it ends before.
-async fn first<C: Decoder<Error = DecodeError>, R: AsyncRead + Unpin>(
-    codec: &mut C,
-    read: &mut R,
-    buffer: &mut BytesMut,
-) -> std::io::Result<Option<Result<C::Item, DecodeError>>> {
-    loop {
-        match codec.decode(buffer) {
-            Ok(Some(packet)) => return Ok(Some(Ok(packet))),
-            Ok(None) => {}
-            Err(error) => {
-                let reason = error.to_reason_code();
-                tracing::debug!(%error, ?reason, "a malformed CONNECT");
-                return Ok(Some(Err(error)));
+    let will = match &connect.will {
+        None => None,
+        Some(will) => {
+            let topic = &will.publish.topic;
+            if !limits::takes_topic(topic) {
+                let code = Code::TopicNameInvalid;
+                return Err(Refusal::new(code, "the will's topic is too long"));
             }
+            if topic.starts_with("$SYS/") || !rights.publish(topic) {
+                let code = Code::NotAuthorized;
+                return Err(Refusal::new(
+                    code,
+                    "the will's topic is not for this client",
+                ));
+            }
+            Some(Will {
+                publication: Arc::new(Publication::new(&will.publish)),
+                delay: will.delay,
+            })
         }
-        if read.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    }
-}
-
-fn refusal(reason_code: v5::ConnectAckReason) -> v5::ConnectAck {
-    v5::ConnectAck {
-        reason_code,
-        ..v5::ConnectAck::default()
-    }
-}
-
-async fn send_v3<W: AsyncWrite + Unpin>(
-    write: &mut W,
-    return_code: v3::ConnectAckReason,
-) -> std::io::Result<()> {
-    let ack = v3::ConnectAck {
-        return_code,
-        session_present: false,
     };
-    send(
-        write,
-        &mut v3::Codec::default(),
-        v3::Packet::ConnectAck(ack),
-    )
-    .await
+    let assigned = connect.client_id.is_empty();
+    let client = if assigned {
+        format!("auto-{}", Uuid::new_v4().simple())
+    } else {
+        connect.client_id
+    };
+    let window = connect.receive_maximum.unwrap_or(DELIVERY_WINDOW);
+    let longest = hub.max_keep_alive;
+    let shorten =
+        connect.is_v5 && longest > 0 && (connect.keep_alive == 0 || connect.keep_alive > longest);
+    Ok(Client {
+        is_v5: connect.is_v5,
+        wish: Wish {
+            client,
+            clean: connect.clean,
+            expiry: connect.expiry.min(hub.max_expiry),
+            will,
+            window: window.min(DELIVERY_WINDOW),
+        },
+        keep_alive: if shorten { longest } else { connect.keep_alive },
+        most_packet: connect.most_packet.unwrap_or(u32::MAX),
+        rights,
+        receive_maximum: hub.limits.receive_maximum(RECEIVE_MAXIMUM).max(1),
+        asked: (connect.keep_alive, connect.expiry),
+        assigned,
+        wants_response_info: connect.wants_response_info,
+    })
 }
 
-async fn send_v5<W: AsyncWrite + Unpin>(write: &mut W, ack: v5::ConnectAck) -> std::io::Result<()> {
-    send(write, &mut v5::Codec::default(), ack.into()).await
+impl Client {
+    /// The CONNACK that lets it in.
+    pub(super) fn welcome(&self, hub: &Hub, entered: &Entered) -> BytesMut {
+        if !self.is_v5 {
+            return wire::accepted_v3(entered.present);
+        }
+        let (keep_alive, expiry) = self.asked;
+        let granted = self.wish.expiry;
+        let client = self.wish.client.as_str();
+        let response = self
+            .wants_response_info
+            .then(|| format!("response/{client}"));
+        wire::accepted_v5(v5::ConnectAck {
+            session_present: entered.present,
+            session_expiry_interval_secs: (granted != expiry).then_some(granted),
+            receive_max: NonZeroU16::new(self.receive_maximum).unwrap_or(NonZeroU16::MIN),
+            max_packet_size: Some(hub.max_packet_bytes),
+            assigned_client_id: self.assigned.then(|| client.into()),
+            topic_alias_max: TOPIC_ALIASES,
+            server_keepalive_sec: (self.keep_alive != keep_alive).then_some(self.keep_alive),
+            response_info: response.map(Into::into),
+            ..v5::ConnectAck::default()
+        })
+    }
 }
 
-async fn send<P, C: Encoder<P>, W: AsyncWrite + Unpin>(
+/// Tells the client that it does not come in.
+pub(super) async fn refuse<W: AsyncWrite + Unpin>(
     write: &mut W,
-    codec: &mut C,
-    packet: P,
+    refusal: &Refusal,
+    is_v5: bool,
 ) -> std::io::Result<()> {
-    let mut out = BytesMut::new();
-    codec
-        .encode(packet, &mut out)
-        .map_err(|_| std::io::Error::other("a CONNACK that does not encode"))?;
-    write.write_all(&out).await?;
+    send(write, &wire::refused(refusal, is_v5)).await
+}
+
+/// Writes the bytes at once.
+pub(super) async fn send<W: AsyncWrite + Unpin>(
+    write: &mut W,
+    bytes: &[u8],
+) -> std::io::Result<()> {
+    write.write_all(bytes).await?;
     write.flush().await
 }

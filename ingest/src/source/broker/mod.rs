@@ -1,25 +1,41 @@
-//! The broker inside this process: MQTT 3.1.1 and 5 on one port, QoS 0 and 1, and a PUBACK only
-//! after the log's sync.
+//! The broker inside this process: MQTT 3.1.1 and 5 on one port, and a PUBACK or PUBREC only after
+//! the log's sync.
 //!
-//! A connection has a reading half ([`connection`]) and a writing half ([`outbound`]); what all
-//! connections share is the [`Hub`]. Sessions end with their connection.
+//! A connection has a reading half ([`connection`]) and a writing half ([`outbound`]). It belongs to
+//! a [`session`], which may outlive it. What all connections share is the [`Hub`]. A message that is
+//! durable is routed ([`deliver`]) to the sessions that the [`router`] finds; what must survive a
+//! crash besides the message itself is in the [`journal`].
 
 mod auth;
 mod connection;
+mod debt;
+mod deliver;
 mod handshake;
+mod inflight;
+mod journal;
 mod limits;
 mod listen;
 mod outbound;
+mod publication;
+mod publish;
+mod queue;
+mod recover;
+mod retained;
 mod router;
+mod session;
+mod sessions;
+mod shared;
+mod subscribe;
+mod will;
 mod wire;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
-use catalog::Result;
-use rmqtt_codec::types::Publish;
+use catalog::{Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,9 +44,14 @@ use crate::config::BrokerConfig;
 use crate::stats::Counters;
 use crate::wal::LogWriter;
 use auth::{Access, Peer};
+use journal::Journal;
 use limits::{Limits, Place};
 use listen::Listener;
-use router::{Router, Subscription};
+use queue::QueueBounds;
+use retained::Retained;
+use router::Router;
+use session::NEVER;
+use sessions::Sessions;
 
 /// A broker that listens.
 pub(crate) struct Broker {
@@ -45,51 +66,79 @@ struct Hub {
     access: Access,
     limits: Limits,
     max_packet_bytes: u32,
+    bounds: QueueBounds,
+    max_sessions: usize,
+    /// The longest expiry of a session, in seconds.
+    max_expiry: u32,
+    /// The longest keep alive, in seconds; 0 for any.
+    max_keep_alive: u16,
+    /// What goes into the log; empty: everything.
+    logged: Vec<String>,
     stop: CancellationToken,
     tracker: TaskTracker,
-    connections: AtomicU64,
-    clients: Mutex<HashMap<String, Entry>>,
+    /// The reading halves, whose wills are in the log when they have ended.
+    readers: TaskTracker,
+    journal: Journal,
+    sessions: Sessions,
     router: RwLock<Router>,
+    /// Subscriptions of all sessions: messages are not even looked at while there are none.
     subscriptions: AtomicUsize,
-}
-
-/// A connected client.
-struct Entry {
-    connection: u64,
-    kick: CancellationToken,
+    retained: Mutex<Retained>,
 }
 
 impl Broker {
-    /// Listens.
+    /// Listens. `folder` holds what outlives the process.
     ///
     /// # Errors
     /// `AlreadyExists` when a port is in use, `InvalidInput` for an address that cannot be had and
     /// for a file of users, rules or certificates that is of no use.
     pub(crate) async fn bind(
         config: &BrokerConfig,
+        folder: &Path,
         log: LogWriter,
         counters: Arc<Counters>,
         stop: CancellationToken,
         tracker: TaskTracker,
     ) -> Result<Self> {
         let listener = Listener::bind(config).await?;
-        let hub = Hub {
+        let folder = folder.to_owned();
+        let (journal, model) = tokio::task::spawn_blocking(move || Journal::open(&folder))
+            .await
+            .map_err(|e| Error::internal("opening the broker's journal failed").with_source(e))??;
+        let hub = Arc::new(Hub {
             log,
             counters,
             access: Access::new(config)?,
             limits: Limits::new(config),
             max_packet_bytes: config.max_packet_bytes,
+            bounds: QueueBounds {
+                messages: config.queue_messages,
+                bytes: config.queue_bytes,
+            },
+            max_sessions: config.max_sessions,
+            max_expiry: seconds(config.max_session_expiry),
+            max_keep_alive: u16::try_from(config.max_keep_alive.as_secs()).unwrap_or(u16::MAX),
+            logged: config.subscribe.clone(),
             stop,
             tracker,
-            connections: AtomicU64::new(1),
-            clients: Mutex::default(),
+            readers: TaskTracker::new(),
+            journal,
+            sessions: Sessions::default(),
             router: RwLock::default(),
             subscriptions: AtomicUsize::new(0),
-        };
-        Ok(Self {
-            listener,
-            hub: Arc::new(hub),
-        })
+            retained: Mutex::new(Retained::new(
+                config.max_retained,
+                config.max_retained_bytes,
+            )),
+        });
+        hub.restore(model);
+        Ok(Self { listener, hub })
+    }
+
+    /// Ends with the reading half of the last connection, once the broker is told to stop: then
+    /// every message and will is handed to the log.
+    pub(crate) fn readers(&self) -> TaskTracker {
+        self.hub.readers.clone()
     }
 
     /// The addresses by name, with the ports the system chose when 0 was asked for.
@@ -123,52 +172,26 @@ impl Hub {
         self.tracker.spawn(connection);
     }
 
-    /// Lets a client in under its id; whoever had the id has to go.
-    fn enter(&self, client: &str) -> (u64, CancellationToken) {
-        let connection = self.connections.fetch_add(1, Ordering::Relaxed);
-        let kick = CancellationToken::new();
-        let entry = Entry {
-            connection,
-            kick: kick.clone(),
-        };
-        if let Some(old) = self.clients().insert(client.to_owned(), entry) {
-            tracing::info!(client, "an MQTT client id was taken over");
-            old.kick.cancel();
+    /// Whether messages of this topic go into the log.
+    fn is_logged(&self, topic: &str) -> bool {
+        if topic.starts_with('$') {
+            return false;
         }
-        (connection, kick)
+        self.logged.is_empty() || self.logged.iter().any(|f| retained::matches(f, topic))
     }
 
-    fn leave(&self, client: &str, connection: u64) {
-        let mut clients = self.clients();
-        if clients.get(client).map(|e| e.connection) == Some(connection) {
-            clients.remove(client);
-        }
+    /// The router and the retained messages stay consistent at every step, so a panic elsewhere
+    /// does not spoil them.
+    fn router_mut(&self) -> RwLockWriteGuard<'_, Router> {
+        self.router.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn subscribe(&self, filter: &str, subscription: Subscription) {
-        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
-        if router.subscribe(filter, subscription) {
-            self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        }
+    fn retained(&self) -> MutexGuard<'_, Retained> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn unsubscribe(&self, filter: &str, connection: u64) -> bool {
-        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
-        let there = router.unsubscribe(filter, connection);
-        if there {
-            self.subscriptions.fetch_sub(1, Ordering::Relaxed);
-        }
-        there
-    }
-
-    fn route(&self, publish: &Publish, publisher: u64) {
-        if self.subscriptions.load(Ordering::Relaxed) > 0 {
-            let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
-            router.route(publish, publisher);
-        }
-    }
-
-    fn clients(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// An expiry in seconds; what is too long for MQTT is for ever.
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(NEVER)
 }

@@ -1,104 +1,148 @@
 //! The writing half of a connection: acknowledgements and answers in batches, then deliveries.
+//!
+//! What rests on the broker's journal waits at the *gate* until the journal is synced; everything
+//! else passes it by.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rmqtt_codec::types::QoS;
-use rmqtt_codec::v5::DisconnectReasonCode;
+use rmqtt_codec::v5::DisconnectReasonCode as Reason;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::router::Delivery;
-use super::wire::{self, Outgoing, Wire};
+use super::Hub;
+use super::debt::{Debt, Owed};
+use super::deliver::Batch;
+use super::journal::Entry;
+use super::publication::Delivery;
+use super::session::{Kick, Link, Session};
+use super::wire::{self, Ack, AckKind, Outgoing, Wire};
 
 /// Bytes collected before they are written.
 const BATCH_BYTES: usize = 64 << 10;
+/// Deliveries taken from the session at a time.
+const BATCH: usize = 128;
 /// A client that takes nothing for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the reading half asks of the writing half.
 #[derive(Debug)]
 pub(super) enum Control {
-    Send(Outgoing),
-    /// The client has acknowledged a delivery.
-    Delivered(u16),
+    /// Send this once the journal has come to this number.
+    Send(u64, Outgoing),
     /// Say goodbye with this reason once the last acknowledgement is out.
-    Finish(Option<DisconnectReasonCode>),
+    Finish(Option<Reason>),
+}
+
+impl Control {
+    /// Sends a PUBREL.
+    pub(super) fn release(id: u16) -> Self {
+        Self::Send(0, Outgoing::Ack(Ack::ok(AckKind::Release, id)))
+    }
+}
+
+/// Something that waits for the journal.
+#[derive(Debug)]
+enum Gated {
+    Packet(Outgoing),
+    /// Acknowledgements of a group, and for each whether it is of QoS 2.
+    Acks(Vec<u16>, Vec<bool>),
+    Delivery(Delivery, NonZeroU16, bool),
 }
 
 pub(super) struct Outbound<W> {
-    pub(super) socket: W,
-    pub(super) wire: Wire,
-    pub(super) acks: UnboundedReceiver<Vec<u16>>,
-    pub(super) control: UnboundedReceiver<Control>,
-    pub(super) deliveries: Receiver<Delivery>,
-    pub(super) window: Window,
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    connection: u64,
+    wire: Wire,
+    socket: W,
+    acks: UnboundedReceiver<Vec<u16>>,
+    owed: UnboundedReceiver<Owed>,
+    control: UnboundedReceiver<Control>,
+    wake: Arc<Notify>,
+    kick: Kick,
+    debt: Arc<Debt>,
+    durable: watch::Receiver<u64>,
+    gate: VecDeque<(u64, Gated)>,
+    /// Deliveries are taken from the session.
+    delivering: bool,
+    /// The client takes nothing any more; what it has sent is still brought to its end.
+    dead: bool,
+    reason: Option<Reason>,
 }
 
-/// Packet ids of deliveries the client has not acknowledged.
-pub(super) struct Window {
-    under_way: HashSet<u16>,
-    last: u16,
-    size: usize,
-}
+/// Where the writing half hears from the log and from the reading half.
+pub(super) type Inputs = (
+    UnboundedReceiver<Vec<u16>>,
+    UnboundedReceiver<Owed>,
+    UnboundedReceiver<Control>,
+);
 
-impl Window {
-    pub(super) fn new(size: u16) -> Self {
+impl<W> Outbound<W> {
+    pub(super) fn new(
+        hub: &Arc<Hub>,
+        session: Arc<Session>,
+        link: &Link,
+        wire: Wire,
+        socket: W,
+        (acks, owed, control): Inputs,
+        debt: Arc<Debt>,
+    ) -> Self {
         Self {
-            under_way: HashSet::new(),
-            last: 0,
-            size: usize::from(size.max(1)),
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.under_way.len() < self.size
-    }
-
-    /// A packet id that is not under way.
-    fn take(&mut self) -> Option<NonZeroU16> {
-        if !self.has_room() {
-            return None;
-        }
-        loop {
-            self.last = self.last.checked_add(1).unwrap_or(1);
-            if self.under_way.insert(self.last) {
-                return NonZeroU16::new(self.last);
-            }
+            hub: Arc::clone(hub),
+            session,
+            connection: link.connection,
+            wire,
+            socket,
+            acks,
+            owed,
+            control,
+            wake: Arc::clone(&link.wake),
+            kick: link.kick.clone(),
+            debt,
+            durable: hub.journal.durable(),
+            gate: VecDeque::new(),
+            delivering: true,
+            dead: false,
+            reason: None,
         }
     }
 }
 
 impl<W: AsyncWrite + Unpin> Outbound<W> {
-    /// Writes until the reading half is gone and every message it logged is acknowledged, or until
-    /// the client stops reading.
+    /// Writes until the reading half is gone and every message it logged is routed and acknowledged.
     pub(super) async fn run(mut self) {
         let mut out = BytesMut::with_capacity(BATCH_BYTES);
-        let mut reason = None;
         let (mut acks_open, mut control_open) = (true, true);
-        while acks_open || control_open {
+        while acks_open || control_open || !self.gate.is_empty() {
             tokio::select! {
                 acks = self.acks.recv(), if acks_open => match acks {
-                    Some(ids) => encode_acks(&ids, &mut out),
+                    Some(ids) => self.logged(ids, &mut out),
                     None => acks_open = false,
                 },
                 control = self.control.recv(), if control_open => match control {
-                    Some(control) => self.obey(control, &mut reason, &mut out),
+                    Some(control) => self.obey(control, &mut out),
                     None => control_open = false,
                 },
-                Some(delivery) = self.deliveries.recv(), if self.window.has_room() => {
-                    self.deliver(delivery, &mut out);
+                () = self.wake.notified(), if self.delivering => {}
+                changed = self.durable.changed(), if !self.gate.is_empty() => {
+                    if changed.is_err() {
+                        // The journal is gone: what rests on it is never told.
+                        self.gate.clear();
+                    }
                 }
             }
-            self.take_more(&mut reason, &mut out);
-            if !self.write(&mut out).await {
-                return;
-            }
+            self.take_more(&mut out);
+            self.deliver(&mut out);
+            self.open_gate(&mut out);
+            self.write(&mut out).await;
         }
-        if let Some(reason) = reason {
+        if let Some(reason) = self.reason {
             self.encode(Outgoing::Disconnect(reason), &mut out);
             self.write(&mut out).await;
         }
@@ -107,91 +151,185 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     }
 
     /// Adds what is there without waiting.
-    fn take_more(&mut self, reason: &mut Option<DisconnectReasonCode>, out: &mut BytesMut) {
+    fn take_more(&mut self, out: &mut BytesMut) {
         while out.len() < BATCH_BYTES {
             if let Ok(ids) = self.acks.try_recv() {
-                encode_acks(&ids, out);
+                self.logged(ids, out);
             } else if let Ok(control) = self.control.try_recv() {
-                self.obey(control, reason, out);
-            } else if self.window.has_room()
-                && let Ok(delivery) = self.deliveries.try_recv()
-            {
-                self.deliver(delivery, out);
+                self.obey(control, out);
             } else {
                 return;
             }
         }
     }
 
-    fn obey(
-        &mut self,
-        control: Control,
-        reason: &mut Option<DisconnectReasonCode>,
-        out: &mut BytesMut,
-    ) {
-        match control {
-            Control::Send(packet) => self.encode(packet, out),
-            Control::Delivered(id) => {
-                self.window.under_way.remove(&id);
-            }
-            Control::Finish(why) => *reason = why,
+    /// A group of messages is durable: routes it, and acknowledges it.
+    fn logged(&mut self, ids: Vec<u16>, out: &mut BytesMut) {
+        // What is owed for a group is told before the group goes to the log.
+        let owed = self.owed.try_recv().unwrap_or_default();
+        let sequence = self.route(&owed);
+        if sequence == 0 {
+            self.acknowledge(&ids, &owed.twos, out);
+        } else {
+            self.gate.push_back((sequence, Gated::Acks(ids, owed.twos)));
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery, out: &mut BytesMut) {
-        let mut publish = delivery.publish;
-        if publish.qos == QoS::AtLeastOnce {
-            publish.packet_id = self.window.take();
+    fn route(&self, owed: &Owed) -> u64 {
+        if owed.routes.is_empty() {
+            return 0;
         }
-        let id = publish.packet_id;
-        let before = out.len();
-        if let Err(error) = self.wire.encode(Outgoing::Publish(publish), out) {
-            tracing::debug!(%error, "a message cannot be delivered");
-            out.truncate(before);
-            if let Some(id) = id {
-                self.window.under_way.remove(&id.get());
+        let mut batch = Batch::new(&self.hub);
+        for route in &owed.routes {
+            let first = route.hold.is_none_or(|id| batch.own(&self.session, id));
+            if let Some(publication) = route.publication.as_ref().filter(|_| first) {
+                batch.publish(publication, self.session.number);
             }
         }
+        self.debt.settle_bytes(owed.bytes);
+        batch.finish()
+    }
+
+    fn acknowledge(&self, ids: &[u16], twos: &[bool], out: &mut BytesMut) {
+        let is_v5 = self.wire.is_v5();
+        let mut settled = 0;
+        for (at, id) in ids.iter().enumerate() {
+            let two = twos.get(at).copied().unwrap_or(false);
+            let kind = if two {
+                AckKind::Receive
+            } else {
+                AckKind::Acknowledge
+            };
+            settled += usize::from(!two);
+            wire::encode_ack(Ack::ok(kind, *id), is_v5, out);
+        }
+        self.debt.settle(settled);
+    }
+
+    fn obey(&mut self, control: Control, out: &mut BytesMut) {
+        match control {
+            Control::Send(0, packet) => self.send(packet, out),
+            Control::Send(sequence, packet) => {
+                self.gate.push_back((sequence, Gated::Packet(packet)));
+            }
+            Control::Finish(reason) => {
+                self.reason = reason;
+                self.delivering = false;
+            }
+        }
+    }
+
+    /// Sends what waited for the journal and has what it waited for.
+    fn open_gate(&mut self, out: &mut BytesMut) {
+        if self.gate.is_empty() {
+            return;
+        }
+        let durable = *self.durable.borrow_and_update();
+        while let Some((_, gated)) = self.gate.pop_front_if(|(sequence, _)| *sequence <= durable) {
+            match gated {
+                Gated::Packet(packet) => self.send(packet, out),
+                Gated::Acks(ids, twos) => self.acknowledge(&ids, &twos, out),
+                Gated::Delivery(delivery, id, dup) => {
+                    self.encode_delivery(&delivery, Some(id), dup, out);
+                }
+            }
+        }
+    }
+
+    /// Takes deliveries from the session as far as the client's window goes.
+    fn deliver(&mut self, out: &mut BytesMut) {
+        while self.delivering && out.len() < BATCH_BYTES {
+            let Some(mut state) = self.session.of(self.connection) else {
+                self.delivering = false;
+                return;
+            };
+            let outbox = state.take_outbox(&self.session, BATCH);
+            drop(state);
+            if outbox.packets.is_empty() && outbox.entries.is_empty() {
+                return;
+            }
+            let sequence = self.hub.journal.append(outbox.entries);
+            for (delivery, id, dup) in outbox.packets {
+                match id {
+                    Some(id) if sequence > 0 => {
+                        self.gate
+                            .push_back((sequence, Gated::Delivery(delivery, id, dup)));
+                    }
+                    id => self.encode_delivery(&delivery, id, dup, out),
+                }
+            }
+        }
+        // There may be more: come back when this is written.
+        if self.delivering {
+            self.wake.notify_one();
+        }
+    }
+
+    fn encode_delivery(
+        &mut self,
+        delivery: &Delivery,
+        id: Option<NonZeroU16>,
+        dup: bool,
+        out: &mut BytesMut,
+    ) {
+        let packet = Outgoing::Publish(delivery.packet(id, dup));
+        if self.wire.encode(packet, out).is_ok() {
+            return;
+        }
+        // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
+        tracing::debug!(
+            client = self.session.client,
+            "a message is too large for its subscriber"
+        );
+        let Some(id) = id else {
+            return;
+        };
+        if let Some(mut state) = self.session.of(self.connection) {
+            state.inflight.refused(id.get());
+        }
+        self.wake.notify_one();
+        if self.session.lasting {
+            self.hub.journal.append(vec![Entry::Done {
+                session: self.session.number,
+                number: delivery.number,
+            }]);
+        }
+    }
+
+    fn send(&mut self, packet: Outgoing, out: &mut BytesMut) {
+        if let Outgoing::Ack(ack) = &packet
+            && (matches!(ack.kind, AckKind::Acknowledge | AckKind::Complete) || ack.reason >= 0x80)
+        {
+            self.debt.settle(1);
+        }
+        self.encode(packet, out);
     }
 
     fn encode(&mut self, packet: Outgoing, out: &mut BytesMut) {
-        let before = out.len();
-        if let Err(error) = self.wire.encode(packet, out) {
-            tracing::debug!(%error, "a packet cannot be sent");
-            out.truncate(before);
+        if self.wire.encode(packet, out).is_err() {
+            tracing::debug!(
+                client = self.session.client,
+                "a packet is too large for its client"
+            );
         }
     }
 
-    /// Writes everything collected; false when the client does not take it.
-    async fn write(&mut self, out: &mut BytesMut) -> bool {
+    /// Writes everything collected, unless the client takes nothing any more.
+    async fn write(&mut self, out: &mut BytesMut) {
+        if self.dead || out.is_empty() {
+            out.clear();
+            return;
+        }
         let write = async {
             self.socket.write_all_buf(out).await?;
             // TLS and WebSocket keep back what the socket did not take.
             self.socket.flush().await
         };
-        matches!(timeout(WRITE_TIMEOUT, write).await, Ok(Ok(())))
-    }
-}
-
-fn encode_acks(ids: &[u16], out: &mut BytesMut) {
-    for id in ids {
-        wire::encode_ack(*id, out);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packet_ids_wrap_and_are_not_used_twice() {
-        let mut window = Window::new(2);
-        window.last = u16::MAX;
-        assert_eq!(window.take().map(NonZeroU16::get), Some(1));
-        assert_eq!(window.take().map(NonZeroU16::get), Some(2));
-        assert_eq!(window.take(), None);
-        window.under_way.remove(&1);
-        window.last = u16::MAX;
-        assert_eq!(window.take().map(NonZeroU16::get), Some(1));
+        if !matches!(timeout(WRITE_TIMEOUT, write).await, Ok(Ok(()))) {
+            self.dead = true;
+            self.delivering = false;
+            out.clear();
+            self.kick.kick(Reason::UnspecifiedError);
+        }
     }
 }
