@@ -25,6 +25,7 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
         buffer: Arc::new(Buffer::new("main", "me", bounds)),
         config: IngestConfig::new("unused", Source::Embedded(BrokerConfig::default()), vec![]),
         log: log.reader(),
+        births: Arc::new(BirthLog::open(std::path::Path::new("unused"), 0)),
         changed: Changed::default(),
         ingester: "me".to_owned(),
         retention: log.retention(),
