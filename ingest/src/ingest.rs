@@ -21,7 +21,7 @@ use crate::hot::Hot;
 use crate::identity::DataDir;
 use crate::pipeline::{self, LogEnd, Pipeline};
 use crate::source::broker::Broker;
-use crate::source::external::External;
+use crate::source::external::{External, Filters};
 use crate::stats::{Counters, IngestStats};
 use crate::tables::Tables;
 use crate::wal::{self, Log, LogOptions};
@@ -142,7 +142,8 @@ impl Ingest {
                 self.sources.spawn(broker.run());
             }
             Source::External(mqtt) => {
-                let external = External::new(config, mqtt, ingester, writer, counters)?;
+                let filters = Filters::new(mqtt, &config.streams)?;
+                let external = External::new(config, mqtt, &filters, ingester, writer, counters)?;
                 let mut subscribed = external.subscribed();
                 self.sources.spawn(external.run(self.stop.clone()));
                 // A message published before the first subscription is lost: start only after it.

@@ -44,7 +44,8 @@ pub(crate) struct MqttSettings {
     /// Whether clients without a name come in on loopback; empty: where there are no users.
     #[serde(with = "units::parsed")]
     pub(crate) allow_anonymous: Option<bool>,
-    /// `mqtt://host:port` of a broker to subscribe to; empty means the embedded one.
+    /// `mqtt://host:port`, `mqtts://...`, `ws://...` or `wss://...` of a broker to subscribe to;
+    /// empty means the embedded one.
     #[serde(with = "units::optional")]
     pub(crate) url: Option<String>,
     /// Name of the session at the broker, which keeps messages for it; empty: made
@@ -59,6 +60,8 @@ pub(crate) struct MqttSettings {
     /// Topic filters; empty means those that the streams' topics imply, and with the embedded
     /// broker everything.
     pub(crate) subscribe: Vec<String>,
+    /// Group of nodes that split the topics among them; empty means this one takes all.
+    pub(crate) share: String,
     /// Largest packet the embedded broker reads; a larger one ends its connection.
     #[serde(with = "units::bytes")]
     pub(crate) max_packet_bytes: u64,
@@ -111,6 +114,7 @@ impl Default for MqttSettings {
             password: None,
             receive_maximum: 4096,
             subscribe: Vec::new(),
+            share: String::new(),
             max_packet_bytes: broker.max_packet_bytes.into(),
             max_connections: broker.max_connections,
             max_connects_per_second: broker.max_connects_per_second,
@@ -145,6 +149,8 @@ impl MqttSettings {
             password: password.map(|password| password.expose().to_owned()),
             receive_maximum: self.receive_maximum,
             subscribe: self.subscribe.clone(),
+            share: self.share.clone(),
+            tls: self.tls_files(),
             ..MqttConfig::default()
         }
     }

@@ -14,6 +14,7 @@ use catalog::{Error, Key, Result};
 
 pub use broker::BrokerConfig;
 pub(crate) use broker::Door;
+pub(crate) use mqtt::Endpoint;
 pub use mqtt::MqttConfig;
 pub use payload::{Compression, Nested, PayloadFormat, TimeFormat};
 pub use stream::StreamConfig;

@@ -4,7 +4,6 @@
 
 pub(crate) mod broker;
 pub(crate) mod external;
-mod subscriptions;
 mod tls;
 mod websocket;
 

@@ -1,13 +1,12 @@
 //! How clients come in to the embedded broker: TLS, WebSocket, passwords, certificates, limits.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use ingest::{BrokerConfig, Ingest, Source, TlsFiles};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rmqtt_codec::v5;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::papers::Papers;
 use crate::support::{
     House, Raw, TOPIC, count, decoded, numbered, publish_packet, publish_v5, table, until,
 };
@@ -36,50 +36,6 @@ async fn start(house: &House, broker: BrokerConfig) -> Ingest {
 fn address(ingest: &Ingest, name: &str) -> SocketAddr {
     let mut addresses = ingest.listen_addrs().iter();
     addresses.find(|(door, _)| *door == name).unwrap().1
-}
-
-/// An authority, and certificates it has signed, as files.
-struct Papers {
-    folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Papers {
-    fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let names = &mut params.distinguished_name;
-        names.push(DnType::CommonName, "the plant's authority");
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        Self { folder, authority }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// `NAME.pem` and `NAME.key` for whoever is called so.
-    fn issue(&self, name: &str) {
-        let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(hosts).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        std::fs::write(self.file(&format!("{name}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-
-    fn of_broker(&self) -> TlsFiles {
-        self.issue("broker");
-        TlsFiles {
-            cert: Some(self.file("broker.pem")),
-            key: Some(self.file("broker.key")),
-            ca: None,
-        }
-    }
 }
 
 /// Publishes one row with `mosquitto_pub` at QoS 1.

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use ingest::{BrokerConfig, Ingest, IngestConfig, MqttConfig, Source};
+use ingest::{BrokerConfig, Ingest, IngestConfig, MqttConfig, Source, TlsFiles};
 
+use crate::papers::Papers;
 use crate::support::{House, TOPIC, decoded, numbered, publish_v5, table, until};
 
 fn external(house: &House, broker: SocketAddr) -> IngestConfig {
@@ -117,4 +118,50 @@ async fn a_wrong_address_and_overlapping_topics_are_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("mqtt://host:port"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_a_broker_is_gone() {
+    let (there, papers) = (House::new(), Papers::new());
+    let local = || "127.0.0.1:0".parse().ok();
+    let users = papers.file("users");
+    // `alice` with `secret`.
+    let line = "alice:$7$101$gwP5bZ13K3cxW22H$Zlt3trkylNjqok9qEKWB2ise2f2N3cHdzc069E3DCDk1EVRBOvvHodn0bVtAVa310uNcv4Qg2HAY/UW7awL42w==";
+    std::fs::write(&users, line).unwrap();
+    let mut config = there.config();
+    config.source = Source::Embedded(BrokerConfig {
+        listen: local(),
+        tls_listen: local(),
+        ws_listen: local(),
+        wss_listen: local(),
+        tls: papers.of_broker(),
+        users: Some(users),
+        allow_anonymous: Some(true),
+        ..BrokerConfig::default()
+    });
+    let broker = Ingest::start(config, there.lake().await).await.unwrap();
+    let plain = broker.listen_addr().unwrap();
+    for (&(door, address), version) in broker.listen_addrs().iter().zip([4, 5, 4, 5]) {
+        let here = House::new();
+        let scheme = door.strip_prefix("mqtt-").unwrap_or(door);
+        let ca = scheme.ends_with('s') && scheme != "ws";
+        let mut config = here.config();
+        config.source = Source::External(MqttConfig {
+            url: format!("{scheme}://localhost:{}", address.port()),
+            tls: TlsFiles {
+                ca: ca.then(|| papers.file("ca.pem")),
+                ..TlsFiles::default()
+            },
+            username: Some("alice".into()),
+            password: Some("secret".into()),
+            version,
+            ..MqttConfig::default()
+        });
+        let ingest = Ingest::start(config, here.lake().await).await.unwrap();
+        // A start waits for the subscription.
+        publish_v5(plain, "publisher", &numbered(0..300)).await;
+        decoded(&ingest, 300).await;
+        ingest.shutdown().await.unwrap();
+        assert_eq!(here.committed(&table()).await, 300, "{door}");
+    }
 }

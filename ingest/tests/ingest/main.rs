@@ -7,5 +7,6 @@ mod doors;
 mod durability;
 mod external;
 mod foreign;
+mod papers;
 mod rows;
 mod support;

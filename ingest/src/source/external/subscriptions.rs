@@ -12,10 +12,12 @@ use catalog::{Error, Result};
 const FILE: &str = "subscriptions.json";
 
 /// The filters to subscribe to, and those of earlier settings to give back.
-pub(crate) struct Subscriptions {
+pub(super) struct Subscriptions {
     file: PathBuf,
-    pub(crate) wanted: BTreeSet<String>,
-    pub(crate) stale: BTreeSet<String>,
+    pub(super) wanted: BTreeSet<String>,
+    pub(super) stale: BTreeSet<String>,
+    /// The broker may have had a session with some of them.
+    pub(super) seen: bool,
 }
 
 impl Subscriptions {
@@ -23,22 +25,43 @@ impl Subscriptions {
     ///
     /// # Errors
     /// `Corrupt` for a file that is no list of filters, `Unavailable` when it cannot be written.
-    pub(crate) fn new(folder: &Path, wanted: impl IntoIterator<Item = String>) -> Result<Self> {
+    pub(super) fn new(folder: &Path, wanted: BTreeSet<String>) -> Result<Self> {
         let file = folder.join(FILE);
-        let wanted: BTreeSet<String> = wanted.into_iter().collect();
         let known = read(&file)?;
-        let stale = known.difference(&wanted).cloned().collect();
-        write(&file, &known.union(&wanted).collect())?;
-        Ok(Self {
+        let mut subscriptions = Self {
             file,
-            wanted,
-            stale,
-        })
+            wanted: BTreeSet::new(),
+            seen: !known.is_empty(),
+            stale: known,
+        };
+        subscriptions.want(wanted)?;
+        Ok(subscriptions)
+    }
+
+    /// Wants other filters from now on, and says which of them are new.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be remembered; then nothing has changed.
+    pub(super) fn want(&mut self, wanted: BTreeSet<String>) -> Result<Vec<String>> {
+        let known: BTreeSet<&String> = self.wanted.union(&self.stale).collect();
+        let all = known.iter().copied().chain(&wanted).collect();
+        write(&self.file, &all)?;
+        let new = wanted.difference(&self.wanted).cloned().collect();
+        let stale = known.into_iter().filter(|filter| !wanted.contains(*filter));
+        self.stale = stale.cloned().collect();
+        self.wanted = wanted;
+        Ok(new)
     }
 
     /// Forgets the stale filters, once the broker has taken them back.
-    pub(crate) fn settled(&self) -> Result<()> {
-        write(&self.file, &self.wanted.iter().collect())
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be remembered.
+    pub(super) fn settled(&mut self) -> Result<()> {
+        write(&self.file, &self.wanted.iter().collect())?;
+        self.stale.clear();
+        self.seen = true;
+        Ok(())
     }
 }
 
@@ -87,9 +110,25 @@ mod tests {
             let second = Subscriptions::new(folder.path(), names(["a/#"])).unwrap();
             assert_eq!(second.stale, names(["a/+", "b"]));
         }
-        let second = Subscriptions::new(folder.path(), names(["a/#"])).unwrap();
+        let mut second = Subscriptions::new(folder.path(), names(["a/#"])).unwrap();
         second.settled().unwrap();
         let third = Subscriptions::new(folder.path(), names(["a/#"])).unwrap();
         assert!(third.stale.is_empty());
+    }
+
+    #[test]
+    fn a_change_while_running_is_remembered_like_one_between_two_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut now = Subscriptions::new(folder.path(), names(["a", "b"])).unwrap();
+        now.settled().unwrap();
+        assert_eq!(now.want(names(["b", "c"])).unwrap(), ["c"]);
+        assert_eq!(now.stale, names(["a"]));
+        // Back before the broker has answered: it is wanted again, and new to this connection.
+        assert_eq!(now.want(names(["a", "c"])).unwrap(), ["a"]);
+        assert_eq!(now.stale, names(["b"]));
+        let after_a_crash = Subscriptions::new(folder.path(), names(["a", "c"])).unwrap();
+        assert_eq!(after_a_crash.stale, names(["b"]));
+        now.settled().unwrap();
+        assert!(now.stale.is_empty());
     }
 }
