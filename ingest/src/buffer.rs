@@ -37,6 +37,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Buffer {
     branch: String,
     ingester: String,
+    /// The lake has everything up to here under another id.
+    floor: u64,
     bounds: Bounds,
     state: Mutex<State>,
     /// Rings when rows arrive in an empty buffer or a flush is due.
@@ -61,6 +63,8 @@ struct State {
     bytes: usize,
     /// When the first row after `sealed` came.
     since: Option<Instant>,
+    /// A snapshot was seen that ends within a batch: not this process has committed it.
+    overtaken: bool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -72,6 +76,8 @@ struct Size {
 struct Hot {
     batch: RecordBatch,
     bytes: usize,
+    /// The position before those it holds.
+    start: u64,
     end: u64,
 }
 
@@ -95,11 +101,12 @@ pub(crate) enum Due {
 }
 
 impl Buffer {
-    /// An empty buffer on top of everything committed up to `watermark`.
-    pub(crate) fn new(branch: &str, ingester: &str, bounds: Bounds) -> Self {
+    /// An empty buffer; up to `floor` the lake has everything under another id.
+    pub(crate) fn new(branch: &str, ingester: &str, floor: u64, bounds: Bounds) -> Self {
         Self {
             branch: branch.to_owned(),
             ingester: ingester.to_owned(),
+            floor,
             bounds,
             state: Mutex::default(),
             due: Notify::new(),
@@ -113,14 +120,16 @@ impl Buffer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts above everything the lake already has.
+    /// Starts, or starts over, above everything the lake already has.
     pub(crate) fn start_at(&self, watermark: u64) {
-        let mut state = self.state();
-        state.decoded = watermark;
-        state.sealed = watermark;
-        state.dropped = watermark;
-        drop(state);
+        *self.state() = State {
+            decoded: watermark,
+            sealed: watermark,
+            dropped: watermark,
+            ..State::default()
+        };
         self.decoded.send_replace(watermark);
+        self.room.notify_waiters();
     }
 
     /// The position up to which rows are in the buffer or committed.
@@ -134,6 +143,7 @@ impl Buffer {
         let was_empty = state.since.is_none();
         state.since.get_or_insert_with(Instant::now);
         let mut outcome = Ok(());
+        let start = state.decoded;
         for (key, batch) in batches {
             let bytes = batch.get_array_memory_size();
             state.open.rows += batch.num_rows();
@@ -141,7 +151,12 @@ impl Buffer {
             state.bytes += bytes;
             let sealed = state.sealed;
             let hot = state.tables.entry(key).or_default();
-            hot.push_back(Hot { batch, bytes, end });
+            hot.push_back(Hot {
+                batch,
+                bytes,
+                start,
+                end,
+            });
             match merge_tail(hot, sealed) {
                 Ok(change) => {
                     state.bytes = state.bytes.saturating_add_signed(change);
@@ -175,6 +190,7 @@ impl Buffer {
     pub(crate) fn due(&self) -> Due {
         let state = self.state();
         match state.since {
+            _ if state.overtaken => Due::Now,
             None => Due::Idle,
             Some(_) if self.is_due(&state) => Due::Now,
             Some(since) => Due::Since(since),
@@ -201,6 +217,7 @@ impl Buffer {
     pub(crate) fn seal(&self) -> Option<Sealed> {
         let mut state = self.state();
         let end = state.decoded;
+        state.overtaken = false;
         if end <= state.sealed {
             return None;
         }
@@ -255,6 +272,7 @@ fn merge_tail(hot: &mut VecDeque<Hot>, sealed: u64) -> Result<isize> {
         let batch = concat_batches(a.batch.schema_ref(), [&a.batch, &b.batch])
             .map_err(|e| catalog::Error::internal("cannot merge hot batches").with_source(e))?;
         let merged = Hot {
+            start: a.start,
             bytes: batch.get_array_memory_size(),
             batch,
             end: b.end,
@@ -274,9 +292,20 @@ impl Buffer {
 
     /// Rows of `key` after this ingester's watermark in `snapshot`.
     pub(crate) fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut {
-        let watermark = snapshot.watermark(&self.ingester).unwrap_or(0);
-        let state = self.state();
+        let watermark = snapshot.watermark(&self.ingester).unwrap_or(self.floor);
+        let mut state = self.state();
         if state.dropped > watermark {
+            return HotCut::Gone;
+        }
+        let hot = state.tables.get(key).into_iter().flatten();
+        if hot
+            .clone()
+            .any(|h| h.start < watermark && watermark < h.end)
+        {
+            // A commit of an earlier process came late. The flush starts over from it.
+            state.overtaken = true;
+            drop(state);
+            self.due.notify_one();
             return HotCut::Gone;
         }
         let batches: Vec<RecordBatch> = state

@@ -24,15 +24,13 @@ use crate::backoff::Backoff;
 use crate::births::BirthLog;
 use crate::buffer::{Buffer, Due};
 use crate::config::IngestConfig;
+use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
 use crate::tables::{AUTHOR, Tables};
-use crate::wal::{LogReader, Retention};
+use crate::wal::{History, LogReader, Retention};
 
 /// The commit property that names the flush.
-const FLUSH: &str = "ingest.flush";
-/// Commits looked through for the one that moved the watermark.
-const RECENT_COMMITS: usize = 10_000;
-
+pub(crate) const FLUSH: &str = "ingest.flush";
 /// Asks for the commit of everything up to a decoded position.
 pub(crate) struct Request {
     pub(crate) position: u64,
@@ -47,8 +45,26 @@ enum Standing {
     Open,
     /// It is committed, only the answer was lost.
     Committed,
+    /// A process that had this log before has committed up to here: its answer was lost with it.
+    Overtaken(u64),
     /// Another process has moved this ingester's watermark.
     Fenced,
+}
+
+/// Why flushing ends.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The lake has this log's records up to here, which is another place than was thought:
+    /// everything starts over from it.
+    Overtaken(u64),
+    /// Ingesting ends.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Commits the buffer's rows.
@@ -61,28 +77,35 @@ pub(crate) struct Flusher {
     pub(crate) births: Arc<BirthLog>,
     pub(crate) changed: Changed,
     pub(crate) ingester: String,
+    /// The lake has everything up to here under another id.
+    pub(crate) floor: u64,
+    pub(crate) history: History,
     pub(crate) retention: Retention,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
-    /// The watermark of the last commit, 0 for none.
+    /// Those who wait for a commit.
+    pub(crate) waiting: Vec<Request>,
+    /// The watermark of the last commit, `floor` for none.
     pub(crate) watermark: u64,
 }
 
 impl Flusher {
     /// Flushes when rows, bytes or age ask for it, or somebody does.
     ///
-    /// Returns only with the error that ends ingesting: another process commits as this ingester.
-    pub(crate) async fn run(mut self) -> Error {
-        let mut waiting: Vec<Request> = Vec::new();
+    /// Returns only where it cannot go on from its watermark.
+    pub(crate) async fn run(mut self) -> (Self, Ended) {
         loop {
-            if waiting.is_empty() {
-                waiting.extend(self.wait().await);
+            if self.waiting.is_empty() {
+                let request = self.wait().await;
+                self.waiting.extend(request);
             }
             while let Ok(request) = self.requests.try_recv() {
-                waiting.push(request);
+                self.waiting.push(request);
             }
-            if let Err(fatal) = self.flush(&mut waiting).await {
-                refuse(&mut waiting, &fatal);
-                return fatal;
+            if let Err(ended) = self.flush().await {
+                if let Ended::Failed(error) = &ended {
+                    self.refuse(error);
+                }
+                return (self, ended);
             }
         }
     }
@@ -108,9 +131,9 @@ impl Flusher {
 
     /// Commits everything decoded so far, however often it takes. Those who wait hear of the first
     /// failure that decoding again does not mend, and of those that happen while they wait.
-    async fn flush(&mut self, waiting: &mut Vec<Request>) -> Result<()> {
+    async fn flush(&mut self) -> Result<(), Ended> {
         let Some(sealed) = self.buffer.seal() else {
-            self.confirm(waiting);
+            self.confirm();
             return Ok(());
         };
         let mut backoff = Backoff::new();
@@ -121,7 +144,8 @@ impl Flusher {
                 Ok(()) => break self.committed(&flush, started.elapsed()),
                 Err(failure) => match self.standing(&flush.name).await {
                     Standing::Committed => break self.committed(&flush, started.elapsed()),
-                    Standing::Fenced => return Err(self.fenced(failure.error)),
+                    Standing::Overtaken(watermark) => return Err(Ended::Overtaken(watermark)),
+                    Standing::Fenced => return Err(self.fenced(failure.error).into()),
                     Standing::Open => failure,
                 },
             };
@@ -131,20 +155,20 @@ impl Flusher {
             let (error, rows) = (failure.error, flush.sealed.rows);
             tracing::warn!(%error, rows, "cannot flush, trying again");
             self.tables.counters.flush_failed(&error);
-            refuse(waiting, &error);
-            self.pause(&mut backoff, waiting).await;
+            self.refuse(&error);
+            self.pause(&mut backoff).await;
         }
-        self.confirm(waiting);
+        self.confirm();
         Ok(())
     }
 
     /// Waits before the next attempt; those who ask meanwhile get its outcome.
-    async fn pause(&mut self, backoff: &mut Backoff, waiting: &mut Vec<Request>) {
+    async fn pause(&mut self, backoff: &mut Backoff) {
         let delay = backoff.next_delay();
         let request = tokio::time::timeout(delay, self.requests.recv()).await;
         if let Ok(Some(request)) = request {
             // Somebody waits for it: try at once.
-            waiting.push(request);
+            self.waiting.push(request);
         }
     }
 
@@ -166,12 +190,15 @@ impl Flusher {
             tables => format!("{} rows into {} tables", sealed.rows, tables.len()),
         };
         self.save_births().await?;
-        let expected = (self.watermark > 0).then_some(self.watermark);
+        let expected = (self.watermark > self.floor).then_some(self.watermark);
         let change =
             lake.append(flush.written.clone())
                 .with_watermark(&self.ingester, expected, sealed.end);
         let mut meta = CommitMeta::new(AUTHOR, message).automatic();
         meta.properties.insert(FLUSH.to_owned(), flush.name.clone());
+        let runs = self.history.between(self.watermark, sealed.end);
+        meta.properties
+            .insert(lineage::RUNS.to_owned(), lineage::format_runs(&runs));
         let committed = lake.catalog().commit(branch, meta, Arc::new(change)).await;
         committed.map(drop).map_err(Failure::from)
     }
@@ -201,25 +228,38 @@ impl Flusher {
         let Ok(head) = catalog.head(branch).await else {
             return Standing::Open;
         };
-        if head.watermark(&self.ingester).unwrap_or(0) == self.watermark {
+        if head.watermark(&self.ingester).unwrap_or(self.floor) == self.watermark {
             return Standing::Open;
         }
-        let Ok(log) = catalog.log(branch, RECENT_COMMITS).await else {
-            return Standing::Open;
+        let landed = match lineage::last_landed(catalog, branch, &self.ingester).await {
+            Ok(Some(landed)) => landed,
+            Ok(None) => return Standing::Fenced,
+            Err(_) => return Standing::Open,
         };
-        let watermark = format!("watermark.{}", self.ingester);
-        let mover = log.iter().find(|c| c.properties.contains_key(&watermark));
-        match mover.and_then(|commit| commit.properties.get(FLUSH)) {
-            Some(mover) if mover == name => Standing::Committed,
+        if landed.flush.as_deref() == Some(name) {
+            return Standing::Committed;
+        }
+        let (log, end) = (self.history.stretches(), self.history.end());
+        let ours = !landed.runs.is_empty() && landed.watermark > self.watermark;
+        match lineage::agreement(&landed, &log, end) {
+            Agreement::Same if ours => Standing::Overtaken(landed.watermark),
             _ => Standing::Fenced,
         }
     }
 
     /// Tells those whose rows are committed; the others wait for the next flush.
-    fn confirm(&self, waiting: &mut Vec<Request>) {
-        for request in waiting.extract_if(.., |r| r.position <= self.watermark) {
+    fn confirm(&mut self) {
+        let watermark = self.watermark;
+        for request in self.waiting.extract_if(.., |r| r.position <= watermark) {
             // Whoever asked may have stopped waiting.
             let _ = request.answer.send(Ok(()));
+        }
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        for request in self.waiting.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = request.answer.send(Err(error.clone()));
         }
     }
 
@@ -229,7 +269,7 @@ impl Flusher {
             self.ingester
         ))
         .with_hint(
-            "restart: the log is replayed after what the lake holds now; if this comes back, two processes use this data folder or a copy of it",
+            "two processes use copies of this data folder; restart: what this log has and the lake lacks is committed under a new ingester id",
         )
         .with_source(cause)
     }
@@ -251,13 +291,6 @@ impl Flusher {
             millis = took.as_millis() as u64,
             "flushed"
         );
-    }
-}
-
-fn refuse(waiting: &mut Vec<Request>, error: &Error) {
-    for request in waiting.drain(..) {
-        // Whoever asked may have stopped waiting.
-        let _ = request.answer.send(Err(error.clone()));
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 const LOCK_FILE: &str = "lock";
 const ID_FILE: &str = "ingester-id";
+const AFTER: &str = "after ";
 const LOG_FOLDER: &str = "log";
 
 /// A data folder that this process holds.
@@ -16,7 +17,16 @@ const LOG_FOLDER: &str = "log";
 pub(crate) struct DataDir {
     path: PathBuf,
     lock: File,
-    id: Uuid,
+    identity: Identity,
+}
+
+/// Under which name the records of this log are in the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The ingester id, which names this log's watermark in the catalog.
+    pub(crate) id: Uuid,
+    /// Records up to here are in the lake under an earlier id, 0 for none.
+    pub(crate) floor: u64,
 }
 
 impl DataDir {
@@ -49,17 +59,35 @@ impl DataDir {
             }
             Err(TryLockError::Error(e)) => return Err(unusable(e)),
         }
-        let id = read_or_create_id(path, unusable)?;
+        let identity = read_or_create_id(path, unusable)?;
         Ok(Self {
             path: path.to_owned(),
             lock,
-            id,
+            identity,
         })
     }
 
-    /// The ingester id, which names this log's watermark in the catalog.
-    pub(crate) fn id(&self) -> Uuid {
-        self.id
+    /// The identity this folder ingests under.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Takes a new id, durably, for the records after `floor`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the folder cannot be written.
+    pub(crate) fn part(&mut self, floor: u64) -> Result<()> {
+        let identity = Identity {
+            id: Uuid::new_v4(),
+            floor,
+        };
+        write_id(&self.path, &self.path.join(ID_FILE), identity).map_err(|e| {
+            Error::invalid(format!("cannot write to {}: {e}", self.path.display()))
+                .with_hint("name a folder this process may create files in")
+                .with_source(e)
+        })?;
+        self.identity = identity;
+        Ok(())
     }
 
     /// The folder of the write-ahead log.
@@ -75,10 +103,10 @@ impl Drop for DataDir {
     }
 }
 
-fn read_or_create_id(path: &Path, unusable: impl Fn(std::io::Error) -> Error) -> Result<Uuid> {
+fn read_or_create_id(path: &Path, unusable: impl Fn(std::io::Error) -> Error) -> Result<Identity> {
     let file = path.join(ID_FILE);
     match fs::read_to_string(&file) {
-        Ok(text) => text.trim().parse().map_err(|_| {
+        Ok(text) => parse(&text).ok_or_else(|| {
             Error::corrupt(format!("{} holds no ingester id", file.display())).with_hint(
                 "restore the file; without it the lake cannot tell which logged rows it has",
             )
@@ -91,19 +119,36 @@ fn read_or_create_id(path: &Path, unusable: impl Fn(std::io::Error) -> Error) ->
                 ))
                 .with_hint("restore the file, or move the log folder away to start anew"));
             }
-            let id = Uuid::new_v4();
-            write_id(path, &file, id).map_err(unusable)?;
-            Ok(id)
+            let identity = Identity {
+                id: Uuid::new_v4(),
+                floor: 0,
+            };
+            write_id(path, &file, identity).map_err(unusable)?;
+            Ok(identity)
         }
         Err(e) => Err(unusable(e)),
     }
 }
 
+/// The id, and perhaps on a second line from where it holds.
+fn parse(text: &str) -> Option<Identity> {
+    let mut lines = text.trim().lines();
+    let id = lines.next()?.trim().parse().ok()?;
+    let floor = match lines.next() {
+        Some(line) => line.strip_prefix(AFTER)?.trim().parse().ok()?,
+        None => 0,
+    };
+    lines.next().is_none().then_some(Identity { id, floor })
+}
+
 /// Writes the id so that a crash leaves either no id or a whole one.
-fn write_id(folder: &Path, file: &Path, id: Uuid) -> std::io::Result<()> {
+fn write_id(folder: &Path, file: &Path, identity: Identity) -> std::io::Result<()> {
     let fresh = folder.join(format!("{ID_FILE}.new"));
     let mut out = File::create(&fresh)?;
-    writeln!(out, "{id}")?;
+    writeln!(out, "{}", identity.id)?;
+    if identity.floor > 0 {
+        writeln!(out, "{AFTER}{}", identity.floor)?;
+    }
     out.sync_all()?;
     fs::rename(&fresh, file)?;
     File::open(folder)?.sync_all()
@@ -119,9 +164,15 @@ mod tests {
         let first = DataDir::open(folder.path()).unwrap();
         let error = DataDir::open(folder.path()).unwrap_err();
         assert!(error.to_string().contains("another process"), "{error}");
-        let id = first.id();
+        let identity = first.identity();
         drop(first);
-        assert_eq!(DataDir::open(folder.path()).unwrap().id(), id);
+        let mut again = DataDir::open(folder.path()).unwrap();
+        assert_eq!(again.identity(), identity);
+        again.part(7).unwrap();
+        let parted = again.identity();
+        assert_eq!((parted.floor, parted.id == identity.id), (7, false));
+        drop(again);
+        assert_eq!(DataDir::open(folder.path()).unwrap().identity(), parted);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::config::{IngestConfig, Source};
 use crate::flush::Request;
 use crate::hot::Hot;
 use crate::identity::DataDir;
-use crate::pipeline::{self, LogEnd, Pipeline};
+use crate::pipeline::{self, LogEnd, Pipeline, Standing};
 use crate::source::broker::Broker;
 use crate::source::external::{External, Filters};
 use crate::stats::{Counters, IngestStats};
@@ -67,33 +67,50 @@ impl Ingest {
     /// `NotFound` for a missing branch, `Corrupt` when files of the log are gone.
     pub async fn start(config: IngestConfig, lake: Lake) -> Result<Self> {
         config.validate()?;
-        let folder = DataDir::open(&config.data_dir)?;
-        let ingester = folder.id().to_string();
+        let mut folder = DataDir::open(&config.data_dir)?;
         let counters = Arc::new(Counters::default());
         let log = open_log(&config, &folder, &counters).await?;
-        let recovered = log.end();
         let tables = Tables {
             lake,
             branch: config.branch.clone(),
             counters: Arc::clone(&counters),
         };
-        let watermark = match pipeline::read_watermark(&tables, &ingester, recovered).await {
-            Ok(watermark) => Some(watermark),
+        let standing = pipeline::standing(&tables, folder.identity(), &log.history()).await;
+        let watermark = match standing {
+            Ok(Standing::At(watermark)) => Some(watermark),
+            Ok(Standing::Parted(after)) => {
+                let old = folder.identity().id;
+                folder.part(after)?;
+                tracing::warn!(
+                    %old,
+                    new = %folder.identity().id,
+                    after,
+                    "a copy of this log committed under its id: going on under a new one"
+                );
+                Some(after)
+            }
             Err(error) if error.is_retryable() => None,
             Err(error) => return Err(error),
         };
+        let identity = folder.identity();
+        let ingester = identity.id.to_string();
         let bounds = Bounds {
             flush_rows: config.flush_rows,
             flush_bytes: config.flush_bytes,
             buffer_bytes: config.buffer_bytes,
         };
-        let buffer = Arc::new(Buffer::new(&config.branch, &ingester, bounds));
+        let buffer = Arc::new(Buffer::new(
+            &config.branch,
+            &ingester,
+            identity.floor,
+            bounds,
+        ));
         let (requests, queue) = mpsc::unbounded_channel();
         let pipeline = Pipeline {
             tables,
             buffer: Arc::clone(&buffer),
             config: config.clone(),
-            ingester: ingester.clone(),
+            identity,
             requests: queue,
         };
         if let Some(watermark) = watermark {
@@ -103,7 +120,7 @@ impl Ingest {
             reader: log.reader(),
             again: log.reader(),
             retention: log.retention(),
-            recovered,
+            history: log.history(),
             before: log.before(),
         };
         let (report, failed) = watch::channel(None);
@@ -124,7 +141,12 @@ impl Ingest {
         ingest.start_source(&config, &ingester).await?;
         let work = pipeline.run(log_end, watermark);
         ingest.supervise(work, report);
-        tracing::info!(ingester, ?watermark, position = recovered, "ingest started");
+        tracing::info!(
+            ingester,
+            ?watermark,
+            position = ingest.log.end(),
+            "ingest started"
+        );
         Ok(ingest)
     }
 

@@ -17,6 +17,7 @@ mod flush;
 mod hot;
 mod identity;
 mod ingest;
+mod lineage;
 pub mod load;
 mod pipeline;
 mod source;

@@ -12,17 +12,19 @@ use crate::births::BirthLog;
 use crate::buffer::Buffer;
 use crate::config::IngestConfig;
 use crate::decoding::{Decoding, GROUP};
-use crate::flush::{Changed, Flusher, Request};
+use crate::flush::{Changed, Ended, Flusher, Request};
+use crate::identity::Identity;
+use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
 use crate::tables::Tables;
-use crate::wal::{LogReader, Record, Retention};
+use crate::wal::{History, LogReader, Record, Retention};
 
 /// Everything between the log and the lake.
 pub(crate) struct Pipeline {
     pub(crate) tables: Tables,
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) config: IngestConfig,
-    pub(crate) ingester: String,
+    pub(crate) identity: Identity,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
 }
 
@@ -32,10 +34,17 @@ pub(crate) struct LogEnd {
     /// For what has to be decoded again.
     pub(crate) again: LogReader,
     pub(crate) retention: Retention,
-    /// The last position in the log when it was opened.
-    pub(crate) recovered: u64,
-    /// The last position before the first record that was in the log then, where it is known.
+    pub(crate) history: History,
+    /// The last position before the first record when the log was opened, where it is known.
     pub(crate) before: Option<u64>,
+}
+
+/// Where a log stands in the lake.
+pub(crate) enum Standing {
+    /// The lake has its records up to here.
+    At(u64),
+    /// The lake has them up to here, and then those of a copy of this log under the same id.
+    Parted(u64),
 }
 
 impl Pipeline {
@@ -44,74 +53,110 @@ impl Pipeline {
     pub(crate) async fn run(self, mut log: LogEnd, watermark: Option<u64>) -> Error {
         let watermark = match watermark {
             Some(watermark) => watermark,
-            None => match self.wait_for_watermark(log.recovered).await {
+            None => match self.wait_for_watermark(&log.history).await {
                 Ok(watermark) => watermark,
                 Err(error) => return error,
             },
         };
-        if let Some(before) = log.before.filter(|before| *before > watermark) {
-            let loss = format!(
-                "the log begins after position {before}, and branch {} holds rows up to {watermark} only: \
-                 positions {} to {before} are lost, unless an older copy of the log has them",
-                self.tables.branch,
-                watermark + 1
-            );
-            tracing::error!("{loss}");
-            self.tables.counters.lost(loss);
-        }
+        self.tell_gap(log.before, watermark);
         log.retention.committed(watermark);
-        let births = Arc::new(BirthLog::open(&self.config.data_dir, watermark));
-        let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
-        let mut decoding = match decoding {
-            Ok(decoding) => decoding,
-            Err(error) => return error,
-        };
-        decoding.restore(&births.until(watermark));
-        let mut decodes = Decodes {
-            decoding,
-            births: Arc::clone(&births),
-            counters: Arc::clone(&self.tables.counters),
+        let changed = Changed::default();
+        let mut flusher = Flusher {
+            tables: self.tables.clone(),
             buffer: Arc::clone(&self.buffer),
-            changed: Changed::default(),
-        };
-        let flusher = Flusher {
-            tables: self.tables,
-            buffer: self.buffer,
-            config: self.config,
+            config: self.config.clone(),
             log: log.again,
-            births,
-            changed: decodes.changed.clone(),
-            ingester: self.ingester,
+            births: Arc::new(BirthLog::open(&self.config.data_dir, watermark)),
+            changed: changed.clone(),
+            ingester: self.identity.id.to_string(),
+            floor: self.identity.floor,
+            history: log.history,
             retention: log.retention,
             requests: self.requests,
+            waiting: Vec::new(),
             watermark,
         };
-        log.reader.seek(watermark);
-        // Flushing runs on its own task, so that decoding goes on while files are written.
-        let flushing = AbortOnDrop(tokio::spawn(flusher.run()));
-        tokio::select! {
-            error = decodes.run(&mut log.reader) => error,
-            outcome = flushing.join() => outcome,
+        // Where decoding begins, which is before the watermark once that has been overtaken.
+        let mut start = watermark;
+        loop {
+            let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
+            let mut decoding = match decoding {
+                Ok(decoding) => decoding,
+                Err(error) => return error,
+            };
+            decoding.restore(&flusher.births.until(start));
+            log.reader.seek(start);
+            let mut decodes = Decodes {
+                decoding,
+                in_lake: flusher.watermark,
+                births: Arc::clone(&flusher.births),
+                counters: Arc::clone(&self.tables.counters),
+                buffer: Arc::clone(&self.buffer),
+                changed: changed.clone(),
+            };
+            // Flushing runs on its own task, so that decoding goes on while files are written.
+            let flushing = AbortOnDrop(tokio::spawn(flusher.run()));
+            let ended = tokio::select! {
+                error = decodes.run(&mut log.reader) => return error,
+                ended = flushing.join() => ended,
+            };
+            let watermark = match ended {
+                Ok((_, Ended::Failed(error))) | Err(error) => return error,
+                Ok((back, Ended::Overtaken(watermark))) => {
+                    flusher = back;
+                    watermark
+                }
+            };
+            tracing::warn!(
+                from = flusher.watermark,
+                to = watermark,
+                "a commit of an earlier process of this log came late, going on from it"
+            );
+            // What this process has kept of births may end within what is committed now.
+            start = std::mem::replace(&mut flusher.watermark, watermark);
+            flusher.births = Arc::new(BirthLog::open(&self.config.data_dir, start));
+            begin_at(&self.buffer, &self.tables, watermark);
         }
+    }
+
+    fn tell_gap(&self, before: Option<u64>, watermark: u64) {
+        let Some(before) = before.filter(|before| *before > watermark) else {
+            return;
+        };
+        let loss = format!(
+            "the log begins after position {before}, and branch {} holds rows up to {watermark} only: \
+             positions {} to {before} are lost, unless an older copy of the log has them",
+            self.tables.branch,
+            watermark + 1
+        );
+        tracing::error!("{loss}");
+        self.tables.counters.lost(loss);
     }
 
     /// Puts the buffer on top of everything the lake has.
     pub(crate) fn begin_at(&self, watermark: u64) {
-        self.buffer.start_at(watermark);
-        let counter = &self.tables.counters.watermark;
-        counter.store(watermark, Ordering::Relaxed);
+        begin_at(&self.buffer, &self.tables, watermark);
     }
 
-    async fn wait_for_watermark(&self, recovered: u64) -> Result<u64> {
+    async fn wait_for_watermark(&self, history: &History) -> Result<u64> {
         let mut backoff = Backoff::new();
         loop {
-            match read_watermark(&self.tables, &self.ingester, recovered).await {
-                Ok(watermark) => {
+            match standing(&self.tables, self.identity, history).await {
+                Ok(Standing::At(watermark)) => {
                     self.tables.counters.flushed();
                     self.begin_at(watermark);
                     return Ok(watermark);
                 }
-                Err(error) if error.kind() == ErrorKind::Corrupt => return Err(error),
+                Ok(Standing::Parted(_)) => {
+                    return Err(Error::conflict(format!(
+                        "a copy of this log committed as ingester {}",
+                        self.identity.id
+                    ))
+                    .with_hint("restart: what this log has and the lake lacks is committed under a new ingester id"));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Conflict) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the branch, trying again; messages are logged meanwhile");
                     self.tables.counters.flush_failed(&error);
@@ -122,33 +167,60 @@ impl Pipeline {
     }
 }
 
-/// The position up to which the head of the branch holds this ingester's rows, 0 for none.
+fn begin_at(buffer: &Buffer, tables: &Tables, watermark: u64) {
+    buffer.start_at(watermark);
+    let counter = &tables.counters.watermark;
+    counter.store(watermark, Ordering::Relaxed);
+}
+
+/// Up to which position the head of the branch holds this log's rows.
 ///
 /// # Errors
-/// `Corrupt` when the log ends before it: files of the log are gone.
-pub(crate) async fn read_watermark(tables: &Tables, ingester: &str, recovered: u64) -> Result<u64> {
-    let head = tables.lake.catalog().head(&tables.branch).await?;
-    let watermark = head.watermark(ingester).unwrap_or(0);
-    if watermark > recovered {
-        return Err(Error::corrupt(format!(
-            "the log ends at position {recovered}, and branch {} holds rows of ingester {ingester} up to {watermark}: \
-             files of the log are missing",
-            tables.branch
+/// `Corrupt` when the log ends before it: files of the log are gone. `Conflict` when a copy of the
+/// log committed, so long ago that the place where they parted is not found.
+pub(crate) async fn standing(
+    tables: &Tables,
+    identity: Identity,
+    history: &History,
+) -> Result<Standing> {
+    let (catalog, branch) = (tables.lake.catalog(), &tables.branch);
+    let ingester = identity.id.to_string();
+    let head = catalog.head(branch).await?;
+    let Some(watermark) = head.watermark(&ingester) else {
+        return Ok(Standing::At(identity.floor));
+    };
+    let (log, end) = (history.stretches(), history.end());
+    let landed = lineage::last_landed(catalog, branch, &ingester).await?;
+    let landed = landed.filter(|landed| landed.watermark == watermark);
+    let agreement = match landed {
+        Some(landed) => lineage::agreement(&landed, &log, end),
+        None if watermark > end => Agreement::Beyond,
+        None => Agreement::Same,
+    };
+    match agreement {
+        Agreement::Same => Ok(Standing::At(watermark)),
+        Agreement::Beyond => Err(Error::corrupt(format!(
+            "the log ends at position {end}, and branch {branch} holds rows of ingester {ingester} up to {watermark}: \
+             files of the log are missing"
         ))
-        .with_hint("restore the data folder, or start with an empty one"));
+        .with_hint("restore the data folder, or start with an empty one")),
+        Agreement::Other => lineage::parting(catalog, branch, &ingester, &log)
+            .await?
+            .map(Standing::Parted)
+            .ok_or_else(|| {
+                Error::conflict(format!("another process committed as ingester {ingester}, long ago"))
+                    .with_hint("the log is a copy of another one's; start with an empty data folder, and keep this one")
+            }),
     }
-    Ok(watermark)
 }
 
 /// A task that ends with its owner.
-struct AbortOnDrop(tokio::task::JoinHandle<Error>);
+struct AbortOnDrop(tokio::task::JoinHandle<(Flusher, Ended)>);
 
 impl AbortOnDrop {
-    async fn join(mut self) -> Error {
-        match (&mut self.0).await {
-            Ok(error) => error,
-            Err(panic) => Error::internal("the flush task ended").with_source(panic),
-        }
+    async fn join(mut self) -> Result<(Flusher, Ended)> {
+        let ended = (&mut self.0).await;
+        ended.map_err(|panic| Error::internal("the flush task ended").with_source(panic))
     }
 }
 
@@ -161,6 +233,8 @@ impl Drop for AbortOnDrop {
 /// The decode loop.
 struct Decodes {
     decoding: Decoding,
+    /// Rows up to here are in the lake: they are decoded for the births among them only.
+    in_lake: u64,
     births: Arc<BirthLog>,
     counters: Arc<Counters>,
     buffer: Arc<Buffer>,
@@ -182,13 +256,19 @@ impl Decodes {
     }
 
     async fn decode(&mut self, group: &[Record]) -> Result<()> {
-        let Some(last) = group.last() else {
+        let in_lake = group.partition_point(|record| record.position <= self.in_lake);
+        let (in_lake, new) = group.split_at(in_lake);
+        if let Some(last) = in_lake.last() {
+            let decoded = self.decoding.decode(in_lake).await?;
+            self.births.add(last.position, decoded.births);
+        }
+        let Some(last) = new.last() else {
             return Ok(());
         };
         if self.changed.take() {
             self.decoding.look_again()?;
         }
-        let decoded = self.decoding.decode(group).await?;
+        let decoded = self.decoding.decode(new).await?;
         Counters::add(&self.counters.rows, decoded.rows);
         Counters::add(&self.counters.dead_letters, decoded.dead_letters);
         self.counters.sparkplug.add(decoded.sparkplug);

@@ -21,7 +21,7 @@ fn buffer(flush_rows: usize, buffer_bytes: usize) -> Buffer {
         flush_bytes: usize::MAX,
         buffer_bytes,
     };
-    Buffer::new("main", INGESTER, bounds)
+    Buffer::new("main", INGESTER, 0, bounds)
 }
 
 fn batch(columns: &[&str], value: f64) -> RecordBatch {

@@ -24,6 +24,7 @@ use catalog::{Error, Result};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::lineage::Stretch;
 use crate::stats::Counters;
 use dedup::Redeliveries;
 pub(crate) use shared::Fill;
@@ -171,6 +172,11 @@ impl Log {
         self.shared.durable()
     }
 
+    /// Who wrote what is in the log.
+    pub(crate) fn history(&self) -> History {
+        History(Arc::clone(&self.shared))
+    }
+
     /// What the flush tells about commits, so that segments can go.
     pub(crate) fn retention(&self) -> Retention {
         Retention(Arc::clone(&self.shared))
@@ -249,6 +255,29 @@ fn blocks(bytes: usize) -> u32 {
 
 fn closed() -> Error {
     Error::unavailable("the write-ahead log is closed")
+}
+
+/// Tells who wrote what is in the log.
+#[derive(Clone)]
+pub(crate) struct History(Arc<Shared>);
+
+impl History {
+    /// The records of this log by the run that wrote them, oldest first.
+    pub(crate) fn stretches(&self) -> Vec<Stretch> {
+        self.0.stretches()
+    }
+
+    /// Those of the positions after `from` up to `to`.
+    pub(crate) fn between(&self, from: u64, to: u64) -> Vec<Stretch> {
+        let mut stretches = self.stretches();
+        stretches.retain(|s| s.last > from && s.base <= to);
+        stretches
+    }
+
+    /// The highest position that may have been given to a record.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.durable()
+    }
 }
 
 /// Tells the log what is committed.

@@ -6,11 +6,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::LogOptions;
 use super::record::Record;
 use super::segment::Segment;
+use crate::lineage::Stretch;
 
 /// Bytes of records kept in memory for the reader; beyond it the reader goes to the files.
 const TAIL_BYTES: usize = 32 << 20;
@@ -165,20 +165,20 @@ impl Shared {
         }
     }
 
-    /// The runs that wrote the positions after `from` up to `to`, each with the first position of
-    /// its segment; fewer where segments are gone or do not tell.
-    pub(super) fn runs(&self, from: u64, to: u64) -> Vec<(u64, Uuid)> {
+    /// The records of this log by the run that wrote them, oldest first.
+    pub(super) fn stretches(&self) -> Vec<Stretch> {
         let state = self.state();
-        let mut runs: Vec<(u64, Uuid)> = Vec::new();
-        let within = |s: &&Segment| s.last >= s.base && s.last > from && s.base <= to;
-        for segment in state.segments.iter().filter(within) {
-            if let Some(run) = segment.run
-                && runs.last().is_none_or(|(_, last)| *last != run)
-            {
-                runs.push((segment.base, run));
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for segment in state.segments.iter().filter(|s| s.last >= s.base) {
+            let Segment {
+                base, last, run, ..
+            } = *segment;
+            match stretches.last_mut() {
+                Some(before) if before.run == run => before.last = last,
+                _ => stretches.push(Stretch { base, last, run }),
             }
         }
-        runs
+        stretches
     }
 
     /// Makes written and synced groups visible: to the reader first, then as the durable end.

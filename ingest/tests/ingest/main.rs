@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod broker;
+mod copies;
 mod doors;
 mod durability;
 mod external;

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, Float64Array, RecordBatch};
 use bytes::BytesMut;
 use catalog::{Catalog, Key, Store, StoreConfig};
 use ingest::{BrokerConfig, Ingest, IngestConfig, Source, StreamConfig};
 use lake::Lake;
 use lake::hot::HotCut;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::{v3, v5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,6 +78,30 @@ impl House {
         };
         let files = table.data_files().await.unwrap();
         files.iter().map(|f| f.file.record_count()).sum()
+    }
+
+    /// The column `n` of all committed rows, sorted.
+    pub(crate) async fn values(&self) -> Vec<i64> {
+        let lake = self.lake().await;
+        let head = lake.catalog().head("main").await.unwrap();
+        let files = match lake.table(&head, &table()).await {
+            Ok(table) => table.data_files().await.unwrap(),
+            Err(_) => return Vec::new(),
+        };
+        let mut values = Vec::new();
+        for file in files.iter() {
+            let path = file.file.file_path().trim_start_matches("file://");
+            let file = std::fs::File::open(path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            for batch in reader.build().unwrap() {
+                let batch = batch.unwrap();
+                let n = batch.column_by_name("n").unwrap();
+                let n: &Float64Array = n.as_primitive();
+                values.extend(n.iter().map(|n| n.unwrap_or(-1.0) as i64));
+            }
+        }
+        values.sort_unstable();
+        values
     }
 
     pub(crate) async fn watermark(&self, ingest: &Ingest) -> u64 {
