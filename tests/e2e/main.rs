@@ -16,6 +16,7 @@ mod embedded_broker;
 mod gc;
 mod history;
 mod iceberg;
+mod kill_loop;
 mod many_writers;
 mod models;
 mod replay;

@@ -2,7 +2,10 @@
 
 mod ceph;
 mod command;
+mod gate;
+mod http;
 pub(crate) mod mosquitto;
+mod publisher;
 mod python;
 mod server;
 mod site;
@@ -13,7 +16,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) use ceph::Ceph;
 pub(crate) use command::{Finished, run, run_with_input};
+pub(crate) use gate::Gate;
 pub(crate) use mosquitto::Mosquitto;
+pub(crate) use publisher::Publishers;
 pub(crate) use python::{duckdb, python};
 pub(crate) use server::Server;
 pub(crate) use site::Site;

@@ -52,6 +52,12 @@ impl Site {
         self.with(|settings| settings.lake = lake)
     }
 
+    /// The embedded broker on this port, which stays the same over restarts.
+    pub(crate) fn mqtt_port(self, port: u16) -> Self {
+        let mqtt = format!("listen = \"127.0.0.1:{port}\"");
+        self.with(|settings| settings.mqtt = mqtt)
+    }
+
     /// Messages from a Mosquitto.
     pub(crate) fn behind(self, broker: &Mosquitto) -> Self {
         let mqtt = format!("url = {:?}", broker.url());
