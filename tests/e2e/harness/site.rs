@@ -70,6 +70,17 @@ impl Site {
         self.with(|settings| settings.mqtt = mqtt)
     }
 
+    /// Lines of the `[mqtt]` section in place of the usual ones.
+    pub(crate) fn mqtt(self, lines: &str) -> Self {
+        self.with(|settings| settings.mqtt = lines.to_owned())
+    }
+
+    /// The lake in a folder that another site uses too.
+    pub(crate) fn lake_at(self, folder: &Path) -> Self {
+        let lake = format!("url = {:?}", folder.display().to_string());
+        self.with(|settings| settings.lake = lake)
+    }
+
     /// Lines of the `[ingest]` section in place of the usual ones.
     pub(crate) fn ingest(self, lines: &str) -> Self {
         self.with(|settings| settings.ingest = lines.to_owned())
