@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
 use futures::future::try_join_all;
-use iceberg::spec::{DataFile, NestedFieldRef, Schema, SchemaRef, TableMetadata};
+use iceberg::spec::{DataFile, NestedField, NestedFieldRef, Schema, SchemaRef, TableMetadata};
 use uuid::Uuid;
 
 use crate::metadata::TableFiles;
@@ -185,7 +185,7 @@ fn check(key: &Key, metadata: &TableMetadata, added: &Added) -> Result<()> {
             let message = format!("table {key} never had column {name} with field id {id}");
             return Err(Error::conflict(message).with_hint("write the rows again"));
         }
-        if let Some(field) = required(metadata).find(|field| !has_all(&added.file, field.id)) {
+        if let Some(field) = required(metadata).find(|field| !has_all(&added.file, field, schema)) {
             let message = format!(
                 "column {:?} of {key} has become required, and the files lack values of it",
                 field.name
@@ -208,9 +208,16 @@ fn required(metadata: &TableMetadata) -> impl Iterator<Item = &NestedFieldRef> {
     fields.filter(|field| field.required && field.initial_default.is_none())
 }
 
-/// Whether every row of the file has a value in the column.
-fn has_all(file: &DataFile, id: i32) -> bool {
-    file.value_counts().contains_key(&id) && file.null_value_counts().get(&id) == Some(&0)
+/// Whether every row of the file has a value in the column. Nulls of nested columns are not
+/// counted: there it counts what the column was when the file was written.
+fn has_all(file: &DataFile, field: &NestedField, written: &Schema) -> bool {
+    let id = field.id;
+    match field.field_type.is_primitive() {
+        true => {
+            file.value_counts().contains_key(&id) && file.null_value_counts().get(&id) == Some(&0)
+        }
+        false => written.field_by_id(id).is_some_and(|then| then.required),
+    }
 }
 
 /// Whether field `id` was once the column here that it is in `written`. Files may have

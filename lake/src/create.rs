@@ -160,8 +160,13 @@ fn build(spec: &TableSpec, uuid: Uuid, location: String) -> Result<TableMetadata
 fn sort_order(schema: &Schema, columns: &[String]) -> Result<SortOrder> {
     let mut order = SortOrder::builder();
     for name in columns {
+        let column = schema::column(schema, name, "sort")?;
+        if column.field_type.is_nested() {
+            let message = format!("cannot sort by {name:?}, as it is {}", column.field_type);
+            return Err(Error::invalid(message));
+        }
         let field = SortField::builder()
-            .source_id(schema::column(schema, name, "sort")?.id)
+            .source_id(column.id)
             .transform(Transform::Identity)
             .direction(SortDirection::Ascending)
             .null_order(NullOrder::First)

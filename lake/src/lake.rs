@@ -154,13 +154,12 @@ impl Lake {
     }
 
     /// Writes `batches` as Parquet files of `table`: split by partition, sorted by the
-    /// table's sort order. Columns are matched by name; missing nullable columns become
-    /// null, nested ones too. Only writes files: [`Lake::append`] commits them.
+    /// table's sort order. Columns, and fields of structs, are matched by name; missing
+    /// nullable ones become null. Only writes files: [`Lake::append`] commits them.
     ///
     /// # Errors
     /// `InvalidInput` for a column the table lacks (call [`Lake::evolve`] first), a type
-    /// that does not fit, or a null in a required column; `Unsupported` for values of a
-    /// nested column.
+    /// that does not fit, or a null in a required column.
     pub async fn write(&self, table: &Table, batches: Vec<RecordBatch>) -> Result<Vec<DataFile>> {
         write::write(self.store(), table, batches).await
     }

@@ -1,35 +1,31 @@
-//! Arrow schemas to Iceberg's and back, and which types fit into which.
+//! Arrow schemas to Iceberg's and back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef};
 use catalog::{Error, Result};
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
+use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, Type};
 
 use crate::error;
+use crate::types::primitive_type;
 
 /// The Iceberg schema of a new table, field ids counted from 1.
 pub(crate) fn new_schema(arrow: &ArrowSchema) -> Result<Schema> {
     if arrow.fields().is_empty() {
         return Err(Error::invalid("a table needs at least one column"));
     }
-    check_names(arrow)?;
-    let fields = arrow.fields().iter().zip(1..).map(|(field, id)| {
-        let kind = column_type(field.name(), field.data_type())?;
-        Ok(new_field(id, field.name(), kind, !field.is_nullable()))
-    });
-    Schema::builder()
-        .with_fields(fields.collect::<Result<Vec<_>>>()?)
-        .build()
-        .map_err(error::iceberg("could not build the table's schema"))
+    let fields = new_fields("", arrow.fields(), &mut 0)?;
+    let schema = Schema::builder().with_fields(fields).build();
+    // Nothing was read: what Iceberg refuses here was asked for.
+    schema.map_err(|e| Error::invalid(format!("cannot make these columns: {}", e.message())))
 }
 
 /// Names are the link between batches and columns: each once, none empty.
-pub(crate) fn check_names(arrow: &ArrowSchema) -> Result<()> {
+pub(crate) fn check_names(fields: &Fields) -> Result<()> {
     let mut seen = HashSet::new();
-    for field in arrow.fields() {
+    for field in fields {
         if field.name().is_empty() {
             return Err(Error::invalid("a column has an empty name"));
         }
@@ -39,6 +35,14 @@ pub(crate) fn check_names(arrow: &ArrowSchema) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of field `name` of the column or struct `path`; `path` is empty for a column.
+pub(crate) fn within(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    }
 }
 
 /// The column `name`, whose part in what is being done is `role`.
@@ -56,13 +60,78 @@ pub(crate) fn column<'a>(schema: &'a Schema, name: &str, role: &str) -> Result<&
     Ok(field)
 }
 
-pub(crate) fn new_field(
-    id: i32,
+/// New fields of the struct `path`, with ids from `last_id` on: first their own, then
+/// those of what they hold.
+fn new_fields(path: &str, fields: &Fields, last_id: &mut i32) -> Result<Vec<NestedFieldRef>> {
+    check_names(fields)?;
+    let own = *last_id;
+    *last_id += i32::try_from(fields.len()).map_err(|_| Error::invalid("too many columns"))?;
+    let fields = fields.iter().zip(own + 1..).map(|(field, id)| {
+        let kind = new_type(&within(path, field.name()), field.data_type(), last_id)?;
+        let required = !field.is_nullable();
+        Ok(Arc::new(NestedField::new(id, field.name(), kind, required)))
+    });
+    fields.collect()
+}
+
+/// A new column that may be null, with ids from `last_id` on.
+pub(crate) fn new_column(
+    path: &str,
     name: &str,
-    kind: PrimitiveType,
-    required: bool,
-) -> NestedFieldRef {
-    Arc::new(NestedField::new(id, name, Type::Primitive(kind), required))
+    data_type: &DataType,
+    last_id: &mut i32,
+) -> Result<NestedFieldRef> {
+    *last_id += 1;
+    let id = *last_id;
+    let kind = new_type(&within(path, name), data_type, last_id)?;
+    Ok(Arc::new(NestedField::optional(id, name, kind)))
+}
+
+/// The Iceberg type of the column `path`, whose nested fields get ids from `last_id` on.
+fn new_type(path: &str, data_type: &DataType, last_id: &mut i32) -> Result<Type> {
+    let mut id = || {
+        *last_id += 1;
+        *last_id
+    };
+    match data_type {
+        DataType::Struct(fields) if fields.is_empty() => {
+            Err(Error::unsupported(format!("struct {path:?} has no fields"))
+                .with_hint("give it a field, or leave the column out"))
+        }
+        DataType::Struct(fields) => {
+            let fields = new_fields(path, fields, last_id)?;
+            Ok(Type::Struct(StructType::new(fields)))
+        }
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::FixedSizeList(element, _) => {
+            let id = id();
+            let kind = new_type(&within(path, "element"), element.data_type(), last_id)?;
+            let element = NestedField::list_element(id, kind, !element.is_nullable());
+            Ok(Type::List(ListType::new(Arc::new(element))))
+        }
+        DataType::Map(entries, _) => {
+            let (key, value) = key_and_value(path, entries)?;
+            let (key_id, value_id) = (id(), id());
+            let key = new_type(&within(path, "key"), key.data_type(), last_id)?;
+            let key = NestedField::map_key_element(key_id, key);
+            let required = !value.is_nullable();
+            let value = new_type(&within(path, "value"), value.data_type(), last_id)?;
+            let value = NestedField::map_value_element(value_id, value, required);
+            Ok(Type::Map(MapType::new(Arc::new(key), Arc::new(value))))
+        }
+        primitive => Ok(Type::Primitive(primitive_type(path, primitive)?)),
+    }
+}
+
+/// The fields of an Arrow map's entries.
+pub(crate) fn key_and_value<'a>(path: &str, entries: &'a Field) -> Result<(&'a Field, &'a Field)> {
+    match entries.data_type() {
+        DataType::Struct(fields) if fields.len() == 2 => Ok((&fields[0], &fields[1])),
+        other => Err(Error::invalid(format!(
+            "map {path:?} has entries of type {other}"
+        ))),
+    }
 }
 
 /// The schema in Arrow terms, with `PARQUET:field_id` on every field.
@@ -72,78 +141,26 @@ pub(crate) fn arrow_schema(schema: &Schema) -> Result<SchemaRef> {
         .map_err(error::iceberg("the table's schema has no Arrow form"))
 }
 
-/// The Iceberg type that stores a column of Arrow type `data_type`.
+/// The Iceberg type that stores a column of Arrow type `data_type`; the ids of nested
+/// fields mean nothing.
 ///
 /// Small and unsigned integers widen; timestamps of every unit are stored in
 /// microseconds (Iceberg v2 has no other), with UTC where they have a zone.
 ///
 /// # Errors
-/// `Unsupported` for nested types and those Iceberg v2 cannot hold.
-pub(crate) fn column_type(name: &str, data_type: &DataType) -> Result<PrimitiveType> {
-    let kind = match data_type {
-        DataType::Boolean => PrimitiveType::Boolean,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
-            PrimitiveType::Int
-        }
-        DataType::Int64 | DataType::UInt32 => PrimitiveType::Long,
-        DataType::Float16 | DataType::Float32 => PrimitiveType::Float,
-        DataType::Float64 => PrimitiveType::Double,
-        DataType::Date32 | DataType::Date64 => PrimitiveType::Date,
-        DataType::Time32(_) | DataType::Time64(_) => PrimitiveType::Time,
-        DataType::Timestamp(_, None) => PrimitiveType::Timestamp,
-        DataType::Timestamp(_, Some(_)) => PrimitiveType::Timestamptz,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => PrimitiveType::String,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => PrimitiveType::Binary,
-        DataType::FixedSizeBinary(width) => PrimitiveType::Fixed(width.unsigned_abs().into()),
-        DataType::Decimal128(precision, scale) if *scale >= 0 => PrimitiveType::Decimal {
-            precision: u32::from(*precision),
-            scale: u32::from(scale.unsigned_abs()),
-        },
-        DataType::Dictionary(_, value) => return column_type(name, value),
-        _ => {
-            let message = format!("column {name:?} has type {data_type}, which tables cannot hold");
-            return Err(Error::unsupported(message).with_hint(
-                "use a boolean, integer up to 64 bits signed, float, decimal, date, time, \
-                 timestamp, string or binary column; nested values can be stored as JSON text",
-            ));
-        }
-    };
-    Ok(kind)
-}
-
-/// Whether every value of type `from` can be stored in a column of type `into`.
-pub(crate) fn fits(from: &PrimitiveType, into: &PrimitiveType) -> bool {
-    use PrimitiveType::{Binary, Decimal, Double, Fixed, Float, Int, Long, Uuid};
-    match (from, into) {
-        (Int, Long | Double) | (Float, Double) | (Fixed(_), Binary) | (Fixed(16), Uuid) => true,
-        (
-            Decimal { precision, scale },
-            Decimal {
-                precision: wider,
-                scale: same,
-            },
-        ) => precision <= wider && scale == same,
-        _ => from == into,
-    }
-}
-
-/// The primitive type of a table's column.
-///
-/// # Errors
-/// `Unsupported` for the nested columns that other engines may have made.
-pub(crate) fn primitive(field: &NestedField) -> Result<&PrimitiveType> {
-    field.field_type.as_primitive_type().ok_or_else(|| {
-        let message = format!("column {:?} is nested: {}", field.name, field.field_type);
-        Error::unsupported(message).with_hint("nested columns cannot be written yet")
-    })
+/// `Unsupported` for what Iceberg v2 cannot hold.
+pub(crate) fn column_type(name: &str, data_type: &DataType) -> Result<Type> {
+    new_type(name, data_type, &mut 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{Field, TimeUnit};
+    use arrow::datatypes::TimeUnit;
     use catalog::ErrorKind;
+    use iceberg::spec::PrimitiveType;
 
     use super::*;
+    use crate::types::fits;
 
     fn schema(fields: Vec<Field>) -> ArrowSchema {
         ArrowSchema::new(fields)
@@ -171,8 +188,9 @@ mod tests {
 
     #[test]
     fn refuses_what_iceberg_cannot_hold() {
-        let nested = DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true)));
-        for data_type in [DataType::UInt64, DataType::Null, nested] {
+        let list = |of| DataType::List(Arc::new(Field::new_list_field(of, true)));
+        let empty = DataType::Struct(Fields::empty());
+        for data_type in [DataType::UInt64, DataType::Null, list(empty.clone()), empty] {
             let refused = new_schema(&schema(vec![Field::new("x", data_type, true)]));
             assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
         }
@@ -183,14 +201,35 @@ mod tests {
     }
 
     #[test]
-    fn narrowing_does_not_fit() {
-        assert!(fits(&PrimitiveType::Int, &PrimitiveType::Double));
-        assert!(fits(&PrimitiveType::Float, &PrimitiveType::Double));
-        assert!(!fits(&PrimitiveType::Long, &PrimitiveType::Double));
-        assert!(!fits(&PrimitiveType::Double, &PrimitiveType::Float));
-        assert!(!fits(
-            &PrimitiveType::Timestamp,
-            &PrimitiveType::Timestamptz
-        ));
+    fn nested_fields_have_ids_of_their_own() {
+        let field = |name: &str, of| Field::new(name, of, true);
+        let motor = DataType::Struct(vec![field("temp", DataType::Float32)].into());
+        let list = DataType::LargeList(Arc::new(field("item", motor.clone())));
+        let entries = DataType::Struct(
+            vec![
+                Field::new("k", DataType::Utf8, false),
+                field("v", DataType::Int16),
+            ]
+            .into(),
+        );
+        let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
+        let given = schema(vec![
+            field("motor", motor),
+            field("readings", list),
+            field("tags", map),
+        ]);
+        let made = new_schema(&given).unwrap();
+        let mut ids: Vec<i32> = made.field_id_to_fields().keys().copied().collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=8).collect::<Vec<_>>());
+        assert!(made.field_by_name("readings.element.temp").is_some());
+        let tags = made.field_by_name("tags.value").unwrap();
+        assert_eq!(*tags.field_type, Type::Primitive(PrimitiveType::Int));
+        let again = arrow_schema(&made).unwrap();
+        let kind = column_type("tags", again.field(2).data_type()).unwrap();
+        assert!(fits(&kind, &made.field_by_name("tags").unwrap().field_type));
+        let twice = DataType::Struct(vec![field("a", DataType::Int32); 2].into());
+        let refused = new_schema(&schema(vec![field("s", twice)])).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use catalog::{Content, Error, ErrorKind, Key, Result, Snapshot, Store};
 use iceberg::spec::{
     DEFAULT_SCHEMA_NAME_MAPPING, DataFile, DataFileFormat, ManifestEntry, ManifestFile,
-    NameMapping, TableMetadata, TableMetadataRef,
+    MappedField, NameMapping, TableMetadata, TableMetadataRef,
 };
 use object_store::path::Path;
 use uuid::Uuid;
@@ -145,16 +145,16 @@ impl Table {
         Ok(None)
     }
 
-    /// Field ids of the columns of data files that carry none, by name: the table's name
-    /// mapping. Empty without one; a mapping that cannot be read counts as none.
-    pub fn name_mapping(&self) -> HashMap<String, i32> {
+    /// Field ids of the columns of data files that carry none, by name, and of what is nested
+    /// in them, by the id of what holds it and its name: the table's name mapping. Empty
+    /// without one; a mapping that cannot be read counts as none.
+    pub fn name_mapping(&self) -> HashMap<(Option<i32>, String), i32> {
         let mapping = self.metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING);
         let mapping = mapping.and_then(|json| serde_json::from_str::<NameMapping>(json).ok());
+        let mut ids = HashMap::new();
         let fields = mapping.iter().flat_map(|mapping| mapping.fields());
-        let named = fields.filter_map(|field| Some((field.field_id()?, field.names())));
-        named
-            .flat_map(|(id, names)| names.iter().map(move |name| (name.clone(), id)))
-            .collect()
+        fields.for_each(|field| map_names(None, field, &mut ids));
+        ids
     }
 
     /// The live data files of the current Iceberg snapshot, oldest first. Manifests are
@@ -179,6 +179,20 @@ impl fmt::Debug for Table {
             .field("metadata_location", &self.location)
             .finish_non_exhaustive()
     }
+}
+
+fn map_names(
+    parent: Option<i32>,
+    field: &MappedField,
+    ids: &mut HashMap<(Option<i32>, String), i32>,
+) {
+    let Some(id) = field.field_id() else {
+        return;
+    };
+    let names = field.names().iter();
+    ids.extend(names.map(|name| ((parent, name.clone()), id)));
+    let nested = field.fields().iter();
+    nested.for_each(|field| map_names(Some(id), field, ids));
 }
 
 /// Where the metadata of table `key` is in `snapshot`.

@@ -202,7 +202,7 @@ fn version(spec: &ViewSpec) -> Result<ViewVersion> {
         .build())
 }
 
-/// Tables hold no nested columns, but a query may return some.
+/// A query may return types that no table can hold.
 fn view_schema(arrow: &ArrowSchema) -> Result<Schema> {
     match schema::new_schema(arrow) {
         Err(e) if e.kind() == ErrorKind::Unsupported => {

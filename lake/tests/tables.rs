@@ -22,6 +22,8 @@ mod merging;
 mod merging_again;
 #[path = "tables/merging_property.rs"]
 mod merging_property;
+#[path = "tables/nested.rs"]
+mod nested;
 #[path = "tables/partitioning.rs"]
 mod partitioning;
 #[path = "tables/picking.rs"]

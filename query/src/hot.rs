@@ -4,13 +4,16 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
 };
-use arrow::compute::kernels::cmp::not_distinct;
-use arrow::compute::{and, cast, filter, is_not_null, is_null};
+use arrow::compute::kernels::nullif::nullif;
+use arrow::compute::{and, can_cast_types, cast, filter, is_not_null, not};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use lake::hot::HotRows;
+use lake::shape::Shape;
+
+use crate::fit::fit;
 
 /// A scan of `rows` as columns `projection` of `schema`: matched by name, cast where the
 /// type differs, null where the rows lack a column, spread over at most `partitions`.
@@ -75,17 +78,24 @@ fn batch_of(shape: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Re
     Ok(batch?)
 }
 
-/// The column as another type, and which of its values that type has. A number fits a type
-/// of numbers that gives it back unchanged; nothing else but null changes its type.
+/// The column as another type, and which rows have a value that type has.
 fn converted(column: &ArrayRef, into: &DataType) -> Result<(ArrayRef, Option<BooleanArray>)> {
-    if !(column.data_type().is_numeric() && into.is_numeric()) {
-        let nulls = new_null_array(into, column.len());
-        return Ok((nulls, Some(is_null(column)?)));
-    }
-    let converted = cast(column, into)?;
-    let back = cast(&converted, column.data_type())?;
-    let same = not_distinct(column, &back)?;
-    Ok((converted, Some(same)))
+    let taken = fit(column, into)?;
+    let Ok(shape) = Shape::by_name(column.data_type(), into) else {
+        return Ok((new_null_array(into, column.len()), taken));
+    };
+    let left = match &taken {
+        Some(taken) => &nullif(column, &not(taken)?)?,
+        None => column,
+    };
+    let converted = shape.apply(left, into, &|values, into| match can_cast_types(
+        values.data_type(),
+        into,
+    ) {
+        true => cast(values, into),
+        false => Ok(new_null_array(into, values.len())),
+    });
+    Ok((converted?, taken))
 }
 
 #[cfg(test)]

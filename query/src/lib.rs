@@ -28,6 +28,7 @@ mod diff;
 mod dml;
 mod engine;
 mod error;
+mod fit;
 mod grammar;
 mod hot;
 mod names;

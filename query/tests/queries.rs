@@ -35,6 +35,8 @@ mod hot;
 mod hot_writes;
 #[path = "queries/limits.rs"]
 mod limits;
+#[path = "queries/nested.rs"]
+mod nested;
 #[path = "queries/property.rs"]
 mod property;
 #[path = "queries/pruning.rs"]

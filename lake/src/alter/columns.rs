@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use catalog::{Error, Key, Result};
-use iceberg::spec::{NestedField, NestedFieldRef, PrimitiveType, Schema, TableMetadata, Type};
+use iceberg::spec::{NestedField, NestedFieldRef, Schema, TableMetadata, Type};
 
 use super::Alter;
 use crate::error;
 use crate::schema;
+use crate::types::widens;
 
 pub(super) struct Columns<'a> {
     key: &'a Key,
@@ -54,9 +55,7 @@ impl<'a> Columns<'a> {
 
     fn add(&mut self, name: &str, data_type: &DataType) -> Result<()> {
         self.check_free(name, None)?;
-        let kind = schema::column_type(name, data_type)?;
-        self.last_id += 1;
-        let field = schema::new_field(self.last_id, name, kind, false);
+        let field = schema::new_column("", name, data_type, &mut self.last_id)?;
         self.fields.push(field);
         Ok(())
     }
@@ -82,8 +81,12 @@ impl<'a> Columns<'a> {
     fn widen(&mut self, name: &str, to: &DataType) -> Result<()> {
         let at = self.position(name)?;
         let into = schema::column_type(name, to)?;
-        let from = schema::primitive(&self.fields[at])?;
-        if !widens(from, &into) {
+        let from = &self.fields[at].field_type;
+        let wider = match (from.as_ref(), &into) {
+            (Type::Primitive(from), Type::Primitive(into)) => widens(from, into),
+            _ => false,
+        };
+        if !wider {
             let message = format!(
                 "column {name:?} of {} is {from} and cannot become {into}",
                 self.key
@@ -93,7 +96,7 @@ impl<'a> Columns<'a> {
                  for others add a column and fill it",
             ));
         }
-        self.change(at, |field| *field.field_type = Type::Primitive(into));
+        self.change(at, |field| *field.field_type = into);
         Ok(())
     }
 
@@ -146,21 +149,5 @@ impl<'a> Columns<'a> {
         let message =
             format!("column {name:?} identifies the rows of {key}, so it cannot be {what}");
         Err(Error::invalid(message))
-    }
-}
-
-/// Whether the specification lets a column change from one type to the other.
-fn widens(from: &PrimitiveType, into: &PrimitiveType) -> bool {
-    use PrimitiveType::{Decimal, Double, Float, Int, Long};
-    match (from, into) {
-        (Int, Long) | (Float, Double) => true,
-        (
-            Decimal { precision, scale },
-            Decimal {
-                precision: wider,
-                scale: same,
-            },
-        ) => precision <= wider && scale == same,
-        _ => from == into,
     }
 }

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use iceberg::spec::{
-    NestedField, PartitionSpec, Schema, SortDirection, SortOrder, TableMetadata, Transform,
+    NestedField, PartitionSpec, Schema, SortDirection, SortOrder, StructType, TableMetadata,
+    Transform, Type,
 };
 use serde::Serialize;
+
+use crate::schema::within;
 
 /// One change of a column. Columns are known by their field id, so a renamed one is the
 /// same column. Types are Iceberg's.
@@ -90,7 +93,10 @@ impl ShapeChanges {
         );
         let (old, new) = (before.default_sort_order(), after.default_sort_order());
         Self {
-            columns: columns(before.current_schema(), after.current_schema()),
+            columns: columns(
+                "",
+                [before, after].map(|side| side.current_schema().as_struct()),
+            ),
             partition: (!was.is_compatible_with(is))
                 .then(|| partition_words(is, after.current_schema())),
             sort: (old.fields != new.fields).then(|| sort_words(new, after.current_schema())),
@@ -111,38 +117,35 @@ impl ShapeChanges {
     }
 }
 
-fn columns(before: &Schema, after: &Schema) -> Vec<ColumnChange> {
+/// What changed of the fields of the struct `path`, which is empty for the columns.
+fn columns(path: &str, [before, after]: [&StructType; 2]) -> Vec<ColumnChange> {
     let mut changes = Vec::new();
-    for field in before.as_struct().fields() {
-        match after.as_struct().field_by_id(field.id) {
-            Some(now) => changes.extend(changed(field, now)),
+    for field in before.fields() {
+        match after.field_by_id(field.id) {
+            Some(now) => changes.extend(changed(path, field, now)),
             None => changes.push(ColumnChange::Dropped {
-                column: field.name.clone(),
+                column: within(path, &field.name),
                 data_type: field.field_type.to_string(),
             }),
         }
     }
-    let added = after.as_struct().fields().iter();
-    let added = added.filter(|field| before.as_struct().field_by_id(field.id).is_none());
+    let added = after.fields().iter();
+    let added = added.filter(|field| before.field_by_id(field.id).is_none());
     changes.extend(added.map(|field| ColumnChange::Added {
-        column: field.name.clone(),
+        column: within(path, &field.name),
         data_type: field.field_type.to_string(),
     }));
     changes
 }
 
-fn changed(was: &NestedField, is: &NestedField) -> Vec<ColumnChange> {
+fn changed(path: &str, was: &NestedField, is: &NestedField) -> Vec<ColumnChange> {
     let mut changes = Vec::new();
-    let column = is.name.clone();
+    let column = within(path, &is.name);
     if was.name != is.name {
-        let (column, to) = (was.name.clone(), is.name.clone());
+        let (column, to) = (within(path, &was.name), is.name.clone());
         changes.push(ColumnChange::Renamed { column, to });
     }
-    if was.field_type != is.field_type {
-        let (from, to) = (was.field_type.to_string(), is.field_type.to_string());
-        let column = column.clone();
-        changes.push(ColumnChange::Retyped { column, from, to });
-    }
+    changes.extend(retyped(&column, &was.field_type, &is.field_type));
     if was.required != is.required {
         let (column, required) = (column.clone(), is.required);
         changes.push(ColumnChange::Required { column, required });
@@ -151,6 +154,25 @@ fn changed(was: &NestedField, is: &NestedField) -> Vec<ColumnChange> {
         changes.push(ColumnChange::Described { column });
     }
     changes
+}
+
+/// What changed of the type of `column`, or of what is nested in it.
+fn retyped(column: &str, was: &Type, is: &Type) -> Vec<ColumnChange> {
+    match (was, is) {
+        (was, is) if was == is => Vec::new(),
+        (Type::Struct(was), Type::Struct(is)) => columns(column, [was, is]),
+        (Type::List(was), Type::List(is)) => changed(column, &was.element_field, &is.element_field),
+        (Type::Map(was), Type::Map(is)) => {
+            let mut changes = changed(column, &was.key_field, &is.key_field);
+            changes.extend(changed(column, &was.value_field, &is.value_field));
+            changes
+        }
+        (was, is) => vec![ColumnChange::Retyped {
+            column: column.to_owned(),
+            from: was.to_string(),
+            to: is.to_string(),
+        }],
+    }
 }
 
 /// What changed between two maps of properties, in the order of their names.

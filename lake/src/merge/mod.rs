@@ -10,6 +10,7 @@ mod clash;
 mod files;
 mod keys;
 mod lineage;
+mod nested;
 mod past;
 mod schema;
 mod shape;

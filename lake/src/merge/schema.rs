@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iceberg::spec::{NestedFieldRef, Schema, TableMetadata};
+use iceberg::spec::{NestedField, Schema, TableMetadata, Type};
 
 use super::Sides;
 use super::clash::{Clash, Outcome, pick};
+use super::nested;
 
 /// The schema to come; none when ours is already it.
 pub(super) fn merged(sides: &Sides<'_>) -> Outcome<Option<Schema>> {
@@ -21,8 +22,8 @@ pub(super) fn merged(sides: &Sides<'_>) -> Outcome<Option<Schema>> {
     if same(base, ours) {
         return Ok(Some(theirs.as_ref().clone()));
     }
-    let fields = columns(base, ours, theirs)?;
-    distinct(&fields)?;
+    let all = [base, ours, theirs].map(|schema| schema.as_struct().fields());
+    let fields = nested::fields(all)?;
     let identifiers = pick([base, ours, theirs].map(|schema| identifiers(schema)))
         .ok_or_else(|| Clash::new("both sides changed the identifier columns"))?;
     let schema = Schema::builder()
@@ -113,40 +114,20 @@ fn definitions(metadata: &TableMetadata) -> BTreeMap<i32, BTreeSet<String>> {
     let mut definitions: BTreeMap<i32, BTreeSet<String>> = BTreeMap::new();
     for schema in metadata.schemas_iter() {
         for (id, field) in schema.field_id_to_fields() {
-            let definition = format!("{} {}", field.name, field.field_type);
+            let definition = definition(field);
             definitions.entry(*id).or_default().insert(definition);
         }
     }
     definitions
 }
 
-fn columns(base: &Schema, ours: &Schema, theirs: &Schema) -> Outcome<Vec<NestedFieldRef>> {
-    let column = |schema: &Schema, id| schema.as_struct().field_by_id(id).cloned();
-    let new = theirs.as_struct().fields().iter();
-    let new = new.filter(|field| column(ours, field.id).is_none());
-    let mut fields = Vec::new();
-    for field in ours.as_struct().fields().iter().chain(new) {
-        let id = field.id;
-        let picked = pick([column(base, id), column(ours, id), column(theirs, id)]);
-        fields.extend(
-            picked
-                .ok_or_else(|| Clash::new(format!("both sides changed column {}", field.name)))?,
-        );
+/// What holds other fields is known by its kind: each of those has a definition of its own.
+fn definition(field: &NestedField) -> String {
+    let name = &field.name;
+    match field.field_type.as_ref() {
+        Type::Primitive(kind) => format!("{name} {kind}"),
+        Type::Struct(_) => format!("{name} struct"),
+        Type::List(_) => format!("{name} list"),
+        Type::Map(_) => format!("{name} map"),
     }
-    Ok(fields)
-}
-
-/// Engines that fold case could not tell columns apart that differ in nothing else.
-fn distinct(fields: &[NestedFieldRef]) -> Outcome<()> {
-    let mut seen = BTreeSet::new();
-    for field in fields {
-        if !seen.insert(field.name.to_lowercase()) {
-            let reason = format!(
-                "both sides have a column of their own called {}",
-                field.name
-            );
-            return Err(Clash::new(reason));
-        }
-    }
-    Ok(())
 }

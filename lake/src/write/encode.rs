@@ -11,11 +11,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
 
 use super::arrange::Part;
-use super::layout::{Column, Layout};
-use super::metrics::{Metrics, nan_count};
+use super::layout::{Layout, Leaf};
+use super::leaves::{LeafValues, leaf_values};
+use super::metrics::Metrics;
 use crate::error;
 
 /// Rows and bytes a row group holds at most.
@@ -52,43 +52,47 @@ fn properties(layout: &Layout, rows: &RecordBatch) -> WriterProperties {
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_sorting_columns(sorting_columns(layout));
-    for (column, array) in layout.columns.iter().zip(rows.columns()) {
-        properties = column_properties(properties, column, array);
+    for (leaf, values) in layout.leaves.iter().zip(leaf_values(rows)) {
+        properties = leaf_properties(properties, leaf, &values);
     }
     properties.build()
 }
 
-fn column_properties(
+fn leaf_properties(
     mut properties: WriterPropertiesBuilder,
-    column: &Column,
-    array: &dyn arrow::array::Array,
+    leaf: &Leaf,
+    values: &LeafValues,
 ) -> WriterPropertiesBuilder {
-    let path = ColumnPath::new(vec![column.field.name.clone()]);
-    if nan_count(array).is_some_and(|nans| nans > 0) {
+    let path = leaf.path.clone();
+    if values.nan_count().is_some_and(|nans| nans > 0) {
         // Parquet's bounds leave NaN out, but engines order it above all numbers: with
         // bounds, `x > 5` would skip pages whose NaN it should return.
         properties =
             properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
     }
-    if matches!(array.data_type(), DataType::Timestamp(..)) {
+    if matches!(values.array.data_type(), DataType::Timestamp(..)) {
         // Times hardly repeat and differ by little within a device.
         properties = properties
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
     }
-    if column.bloom {
+    if leaf.bloom {
         properties = properties.set_column_bloom_filter_enabled(path, true);
     }
     properties
 }
 
 fn sorting_columns(layout: &Layout) -> Option<Vec<SortingColumn>> {
-    let by = layout.sort.iter().map(|by| SortingColumn {
-        column_idx: i32::try_from(by.column).unwrap_or(i32::MAX),
-        descending: by.options.descending,
-        nulls_first: by.options.nulls_first,
+    let by = layout.sort.iter().map(|by| {
+        let at = layout.leaves.iter().position(|leaf| leaf.id == by.id)?;
+        Some(SortingColumn {
+            column_idx: i32::try_from(at).ok()?,
+            descending: by.options.descending,
+            nulls_first: by.options.nulls_first,
+        })
     });
-    (!layout.sort.is_empty()).then(|| by.collect())
+    let by: Vec<_> = by.collect::<Option<_>>()?;
+    (!by.is_empty()).then_some(by)
 }
 
 fn data_file(

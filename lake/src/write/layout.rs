@@ -1,13 +1,11 @@
 //! How a table wants its files: columns, partition, sort order, bloom filters.
 
-use std::sync::Arc;
-
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
-use catalog::Result;
-use iceberg::spec::{
-    NestedFieldRef, NullOrder, PrimitiveType, SortDirection, TableMetadata, Transform,
-};
+use catalog::{Error, Result};
+use iceberg::spec::{NullOrder, PrimitiveType, SortDirection, TableMetadata, Transform};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::schema::types::{ColumnDescriptor, ColumnPath};
 use uuid::Uuid;
 
 use super::partition::Partitioning;
@@ -15,26 +13,30 @@ use crate::create::BLOOM_PREFIX;
 use crate::error;
 use crate::table::Table;
 
-/// One column of the table.
-pub(super) struct Column {
-    pub(super) field: NestedFieldRef,
+/// A column as Parquet files hold it: one for each field that is not nested itself.
+pub(super) struct Leaf {
+    pub(super) id: i32,
     pub(super) kind: PrimitiveType,
+    pub(super) path: ColumnPath,
+    /// Whether a row may have many of its values, being in a list or map.
+    pub(super) repeated: bool,
     pub(super) bloom: bool,
 }
 
 /// A column to sort by.
 pub(super) struct SortBy {
+    /// Where it stands among the table's columns.
     pub(super) column: usize,
+    /// Its field id.
+    pub(super) id: i32,
     pub(super) options: SortOptions,
 }
 
 /// What the writer needs to know of a table.
-///
-/// Files hold the columns of primitive types. Nested ones, which other engines may have
-/// added, are left out: a column that a file lacks reads as null.
 pub(super) struct Layout {
     pub(super) schema: SchemaRef,
-    pub(super) columns: Vec<Column>,
+    /// In the order of the files' columns, which goes depth first.
+    pub(super) leaves: Vec<Leaf>,
     pub(super) partitioning: Partitioning,
     pub(super) sort: Vec<SortBy>,
     /// The id of `sort` in the table; absent when files are not sorted.
@@ -49,8 +51,8 @@ impl Layout {
         let sort = sort(metadata);
         let order_id = i32::try_from(metadata.default_sort_order_id()).ok();
         Ok(Self {
-            schema: written_schema(table)?,
-            columns: columns(metadata),
+            schema: table.arrow_schema(),
+            leaves: leaves(table)?,
             partitioning: Partitioning::of(metadata)?,
             sort_order_id: order_id.filter(|_| !sort.is_empty()),
             sort,
@@ -69,42 +71,42 @@ impl Layout {
     }
 }
 
-/// The columns that files hold, as they come in the table.
-pub(super) fn written_schema(table: &Table) -> Result<SchemaRef> {
-    let fields = table.metadata().current_schema().as_struct().fields();
-    let at: Vec<usize> = (0..fields.len())
-        .filter(|at| fields[*at].field_type.is_primitive())
-        .collect();
-    let schema = table.arrow_schema();
-    if at.len() == fields.len() {
-        return Ok(schema);
-    }
-    let written = schema.project(&at);
-    let written = written.map_err(error::arrow("could not choose the columns to write"))?;
-    Ok(Arc::new(written))
-}
-
-fn written(metadata: &TableMetadata) -> impl Iterator<Item = (&NestedFieldRef, &PrimitiveType)> {
-    let fields = metadata.current_schema().as_struct().fields().iter();
-    fields.filter_map(|field| Some((field, field.field_type.as_primitive_type()?)))
-}
-
-fn columns(metadata: &TableMetadata) -> Vec<Column> {
-    let columns = written(metadata).map(|(field, kind)| {
-        let property = format!("{BLOOM_PREFIX}{}", field.name);
-        let bloom = metadata.properties().get(&property);
-        Column {
-            kind: kind.clone(),
-            bloom: bloom.is_some_and(|on| on == "true"),
-            field: Arc::clone(field),
-        }
+fn leaves(table: &Table) -> Result<Vec<Leaf>> {
+    let parquet = ArrowSchemaConverter::new().convert(&table.arrow_schema());
+    let parquet = parquet.map_err(error::parquet("the table's columns have no Parquet form"))?;
+    let metadata = table.metadata();
+    let leaves = parquet.columns().iter().map(|column| {
+        leaf(metadata, column).ok_or_else(|| {
+            let path = column.path();
+            Error::internal(format!("column {path} of a file is no column of its table"))
+        })
     });
-    columns.collect()
+    leaves.collect()
 }
 
-/// Where among the columns of a file the field is.
+fn leaf(metadata: &TableMetadata, column: &ColumnDescriptor) -> Option<Leaf> {
+    let basic = column.self_type().get_basic_info();
+    let id = basic.has_id().then(|| basic.id())?;
+    let schema = metadata.current_schema();
+    let name = schema.name_by_field_id(id)?;
+    let bloom = metadata.properties().get(&format!("{BLOOM_PREFIX}{name}"));
+    Some(Leaf {
+        id,
+        kind: schema
+            .field_by_id(id)?
+            .field_type
+            .as_primitive_type()?
+            .clone(),
+        path: column.path().clone(),
+        repeated: column.max_rep_level() > 0,
+        bloom: bloom.is_some_and(|on| on == "true"),
+    })
+}
+
+/// Where among the table's columns the field is; `None` for one within another.
 pub(super) fn position(metadata: &TableMetadata, field_id: i32) -> Option<usize> {
-    written(metadata).position(|(field, _)| field.id == field_id)
+    let mut fields = metadata.current_schema().as_struct().fields().iter();
+    fields.position(|field| field.id == field_id && field.field_type.is_primitive())
 }
 
 /// The sort columns; none when the order transforms them, which other engines may do.
@@ -117,7 +119,12 @@ fn sort(metadata: &TableMetadata) -> Vec<SortBy> {
             descending: field.direction == SortDirection::Descending,
             nulls_first: field.null_order == NullOrder::First,
         };
-        Some(SortBy { column, options })
+        let id = field.source_id;
+        Some(SortBy {
+            column,
+            id,
+            options,
+        })
     });
     by.collect::<Option<_>>().unwrap_or_default()
 }

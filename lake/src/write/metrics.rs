@@ -7,14 +7,14 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::array::RecordBatch;
 use catalog::Result;
 use iceberg::spec::{Datum, PrimitiveType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 
-use super::layout::Layout;
+use super::layout::{Layout, Leaf};
+use super::leaves::{LeafValues, leaf_values};
 use crate::error;
 
 /// Statistics of one file, by field id.
@@ -36,44 +36,43 @@ impl Metrics {
         footer: &ParquetMetaData,
     ) -> Result<Self> {
         let mut metrics = Self::default();
-        for (at, column) in layout.columns.iter().enumerate() {
-            let (id, array) = (column.field.id, rows.column(at));
-            let chunks = || {
-                footer
-                    .row_groups()
-                    .iter()
-                    .map(move |group| group.column(at))
-            };
-            let bytes = chunks().map(|chunk| chunk.compressed_size().unsigned_abs());
-            metrics.column_sizes.insert(id, bytes.sum());
-            metrics.value_counts.insert(id, array.len() as u64);
-            metrics.null_counts.insert(id, array.null_count() as u64);
-            if let Some(nans) = nan_count(array) {
-                metrics.nan_counts.insert(id, nans);
-            }
-            if let Some((lower, upper)) = bounds(&column.kind, chunks())? {
-                metrics.lower_bounds.insert(id, lower);
-                metrics.upper_bounds.insert(id, upper);
-            }
+        for (at, (leaf, values)) in layout.leaves.iter().zip(leaf_values(rows)).enumerate() {
+            let groups = footer.row_groups().iter();
+            let chunks: Vec<_> = groups.map(|group| group.column(at)).collect();
+            metrics.add(leaf, &values, &chunks)?;
         }
         Ok(metrics)
     }
-}
 
-/// How many values are NaN; `None` for types that have no NaN.
-pub(super) fn nan_count(column: &dyn Array) -> Option<u64> {
-    let nans = match column.data_type() {
-        DataType::Float32 => {
-            let values = column.as_primitive::<Float32Type>().iter().flatten();
-            values.filter(|value| value.is_nan()).count()
+    /// Bounds and counts of nulls are kept for what a row has once, as other writers do: a
+    /// query cannot pass over a file by the elements of its lists.
+    fn add(
+        &mut self,
+        leaf: &Leaf,
+        values: &LeafValues,
+        chunks: &[&ColumnChunkMetaData],
+    ) -> Result<()> {
+        let sum = |of: fn(&ColumnChunkMetaData) -> i64| {
+            let all = chunks.iter().map(|chunk| of(chunk).unsigned_abs());
+            all.sum::<u64>()
+        };
+        let sizes = sum(ColumnChunkMetaData::compressed_size);
+        self.column_sizes.insert(leaf.id, sizes);
+        let counts = sum(ColumnChunkMetaData::num_values);
+        self.value_counts.insert(leaf.id, counts);
+        if leaf.repeated {
+            return Ok(());
         }
-        DataType::Float64 => {
-            let values = column.as_primitive::<Float64Type>().iter().flatten();
-            values.filter(|value| value.is_nan()).count()
+        self.null_counts.insert(leaf.id, values.null_count() as u64);
+        if let Some(nans) = values.nan_count() {
+            self.nan_counts.insert(leaf.id, nans);
         }
-        _ => return None,
-    };
-    Some(nans as u64)
+        if let Some((lower, upper)) = bounds(&leaf.kind, chunks.iter().copied())? {
+            self.lower_bounds.insert(leaf.id, lower);
+            self.upper_bounds.insert(leaf.id, upper);
+        }
+        Ok(())
+    }
 }
 
 /// The smallest lower and greatest upper bound of a column's chunks; `None` without

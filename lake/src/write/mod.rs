@@ -5,6 +5,7 @@ mod arrange;
 mod conform;
 mod encode;
 mod layout;
+mod leaves;
 mod metrics;
 mod partition;
 mod stream;
@@ -43,7 +44,7 @@ pub(crate) async fn write(
     batches: Vec<RecordBatch>,
 ) -> Result<Vec<DataFile>> {
     let layout = Arc::new(Layout::of(table)?);
-    let conform = Arc::new(Conform::new(table)?);
+    let conform = Arc::new(Conform::new(table));
     let mut files = Vec::new();
     for chunk in chunks(&batches) {
         let (layout, conform) = (Arc::clone(&layout), Arc::clone(&conform));

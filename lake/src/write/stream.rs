@@ -67,7 +67,7 @@ pub(super) async fn write(
     let mut gathering = Gathering {
         store,
         layout: Arc::new(Layout::of(table)?),
-        conform: Arc::new(Conform::new(table)?),
+        conform: Arc::new(Conform::new(table)),
         bounds,
         waiting: HashMap::new(),
         bytes: 0,

@@ -12,6 +12,7 @@ use catalog::{Catalog, Key, Operation, Store, StoreConfig};
 use lake::{Alter, Lake, PartitionField, Rewrite, RewriteKind, Table, TableSpec, Transform};
 use serde_json::{Value, json};
 
+use crate::nested::{self, payloads};
 use crate::support::{NOVEMBER, commit, head, key, meta, row, spec, totals};
 
 /// A lake in a folder, and what PyIceberg shall find in it.
@@ -215,5 +216,46 @@ async fn pyiceberg_reads_and_filters_widened_partition_columns() {
             .unwrap();
     }
     checks.push(check("merged", 24).await);
+    python(&checks);
+}
+
+/// What PyIceberg shall find where `rows` rows have cycles 1, 2 and so on, and a filter of
+/// a nested field leaves `filtered` of them.
+fn nested_check(table: &Table, rows: i64, filter: &str, filtered: i64) -> Value {
+    json!({
+        "step": format!("{rows} nested rows"), "location": table.metadata_location(),
+        "column": "cycles", "rows": rows, "sum": rows * (rows + 1) / 2,
+        "filter": filter, "filtered": filtered,
+    })
+}
+
+#[tokio::test]
+async fn pyiceberg_reads_and_filters_nested_columns_as_they_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = Checked::in_folder(folder.path()).await;
+    let (lake, key) = (&checked.lake, key());
+    let spec = TableSpec {
+        schema: payloads().schema(),
+        ..TableSpec::default()
+    };
+    lake.create_table("main", &key, &spec, meta())
+        .await
+        .unwrap();
+    lake.append_batches("main", &key, vec![payloads()], meta())
+        .await
+        .unwrap();
+    let table = checked.table().await;
+    let mut checks = vec![nested_check(&table, 4, "payload.motor.rpm > 1000", 1)];
+    let grown = nested::rows(&[json!({"cycles": 5, "payload": {
+        "motor": {"oil": {"level": 9}}, "parts": [{"n": 1}]}})]);
+    lake.evolve("main", &key, &grown.schema(), meta())
+        .await
+        .unwrap();
+    lake.append_batches("main", &key, vec![grown], meta())
+        .await
+        .unwrap();
+    let table = checked.table().await;
+    checks.push(nested_check(&table, 5, "payload.motor.oil.level = 9", 1));
+    checks.push(nested_check(&table, 5, "payload.motor.temp < 71", 1));
     python(&checks);
 }

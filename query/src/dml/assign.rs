@@ -5,7 +5,9 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_ar
 use arrow::compute::kernels::cmp::neq;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use catalog::{Error, Result};
+use lake::shape::Shape;
 
 /// Gives batches of a query the columns of a table.
 #[derive(Clone, Debug)]
@@ -70,27 +72,45 @@ fn store(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
             field.name()
         )));
     }
-    if values.data_type() == field.data_type() {
-        return Ok(Arc::clone(values));
+    let (from, into) = (values.data_type(), field.data_type());
+    let unfit = |unfit: Unfit| {
+        let name = field.name();
+        let of = format!("a value of type {from} does not fit column {name:?} of type {into}");
+        match unfit {
+            Unfit::Arrow(error) => Error::invalid(format!("{of}: {error}")),
+            Unfit::Lost(what) => Error::invalid(format!("{of}: it has {what}"))
+                .with_hint("round it, or convert it with CAST"),
+        }
+    };
+    let shape = Shape::by_name(from, into).map_err(|error| unfit(error.into()))?;
+    shape.apply(values, into, &convert).map_err(unfit)
+}
+
+/// Why a value is not stored.
+enum Unfit {
+    Arrow(ArrowError),
+    /// What of it would be left out.
+    Lost(&'static str),
+}
+
+impl From<ArrowError> for Unfit {
+    fn from(error: ArrowError) -> Self {
+        Unfit::Arrow(error)
     }
+}
+
+/// Values that are not nested, as another type that loses nothing of them.
+fn convert(values: &ArrayRef, into: &DataType) -> std::result::Result<ArrayRef, Unfit> {
     let options = CastOptions {
         safe: false,
         ..CastOptions::default()
     };
-    let (from, into) = (values.data_type(), field.data_type());
-    let unfit = |why: String| {
-        let name = field.name();
-        Error::invalid(format!(
-            "a value of type {from} does not fit column {name:?} of type {into}: {why}"
-        ))
-    };
-    let stored = cast_with_options(values, into, &options).map_err(|e| unfit(e.to_string()))?;
+    let from = values.data_type();
+    let stored = cast_with_options(values, into, &options)?;
     if let Some(lost) = may_lose(from, into) {
-        let back = cast_with_options(&stored, from, &options);
-        let differs = back.and_then(|back| neq(&back, values));
-        if differs.map_err(|e| unfit(e.to_string()))?.true_count() > 0 {
-            let hint = "round it, or convert it with CAST";
-            return Err(unfit(format!("it has {lost}")).with_hint(hint));
+        let back = cast_with_options(&stored, from, &options)?;
+        if neq(&back, values)?.true_count() > 0 {
+            return Err(Unfit::Lost(lost));
         }
     }
     Ok(stored)
@@ -120,9 +140,13 @@ fn check_type(field: &Field, from: &DataType) -> Result<()> {
 }
 
 /// Whether values of type `from` are stored in a column of type `into` without a CAST:
-/// numbers as numbers, times as times, text as anything it spells, all of these as text.
+/// numbers as numbers, times as times, text as anything it spells, all of these as text;
+/// what is nested when all in it is, the fields of structs by their names.
 fn storable(from: &DataType, into: &DataType) -> bool {
-    use DataType::{Binary, Boolean, Date32, Date64, Dictionary, LargeBinary, Null, Timestamp};
+    use DataType::{
+        Binary, Boolean, Date32, Date64, Dictionary, FixedSizeList, LargeBinary, LargeList, List,
+        Map, Null, Struct, Timestamp,
+    };
     let is_time = |kind: &DataType| matches!(kind, Date32 | Date64 | Timestamp(..));
     let is_text = |kind: &DataType| kind.is_string();
     let is_binary =
@@ -131,6 +155,20 @@ fn storable(from: &DataType, into: &DataType) -> bool {
     match (from, into) {
         (Null, _) => true,
         (Dictionary(_, from), into) => storable(from, into),
+        (Struct(from), Struct(into)) => from.iter().all(|field| {
+            let own = into.find(field.name());
+            own.is_some_and(|(_, own)| storable(field.data_type(), own.data_type()))
+        }),
+        (List(from) | LargeList(from) | FixedSizeList(from, _), List(into)) => {
+            storable(from.data_type(), into.data_type())
+        }
+        (Map(from, _), Map(into, _)) => match (from.data_type(), into.data_type()) {
+            (Struct(from), Struct(into)) => {
+                let mut pairs = from.iter().zip(into);
+                pairs.all(|(from, into)| storable(from.data_type(), into.data_type()))
+            }
+            _ => false,
+        },
         (from, into) if from == into => true,
         (from, into) if from.is_numeric() && into.is_numeric() => true,
         (from, into) if is_time(from) && is_time(into) => true,

@@ -4,6 +4,7 @@ mod barrier;
 mod equality;
 mod fields;
 mod files;
+mod nested;
 mod numbered;
 mod positions;
 mod scans;

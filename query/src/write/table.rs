@@ -1,9 +1,9 @@
 //! Tables as targets: found, made, and with their types.
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use catalog::{Content, Error, Key, Operation, Result, Snapshot};
-use datafusion::sql::sqlparser::ast::DataType;
+use datafusion::sql::sqlparser::ast::DataType as SqlType;
 use lake::TableSpec;
 
 use super::{Staged, Target, WriteContext};
@@ -125,11 +125,11 @@ async fn schema(
         let schema = rows.schema();
         let fields = schema.fields().iter();
         let fields: Vec<Field> = fields
-            .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+            .map(|field| Field::new(field.name(), nullable(field.data_type()), true))
             .collect();
         return Ok(Arc::new(Schema::new(fields)));
     }
-    let types: Vec<&DataType> = create
+    let types: Vec<&SqlType> = create
         .columns
         .iter()
         .map(|column| &column.data_type)
@@ -140,4 +140,34 @@ async fn schema(
         .map(|(ColumnSpec { name, nullable, .. }, kind)| Field::new(name, kind, *nullable))
         .collect();
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The type with everything that is nested in it nullable, but for the keys of maps.
+fn nullable(data_type: &DataType) -> DataType {
+    let within = |field: &FieldRef| {
+        let kind = nullable(field.data_type());
+        Arc::new(
+            field
+                .as_ref()
+                .clone()
+                .with_data_type(kind)
+                .with_nullable(true),
+        )
+    };
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(within).collect()),
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::FixedSizeList(element, _) => DataType::List(within(element)),
+        DataType::Map(entries, ordered) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                let fields = vec![Arc::clone(&fields[0]), within(&fields[1])];
+                let kind = DataType::Struct(fields.into());
+                let entries = entries.as_ref().clone().with_data_type(kind);
+                DataType::Map(Arc::new(entries), *ordered)
+            }
+            _ => data_type.clone(),
+        },
+        other => other.clone(),
+    }
 }
