@@ -96,8 +96,9 @@ fn two_ingesters_share_a_topic_and_one_is_killed() {
     stays.stop();
     let server = first.serve();
     let all = "select count(*) as n, count(distinct n) as d, min(n) as a, max(n) as z from line.telemetry";
-    let last = 2 * MESSAGES - 1;
-    let whole = json!([{"n": last + 1, "d": last + 1, "a": 0, "z": last}]);
+    let all_of_them = 2 * MESSAGES;
+    let last = (all_of_them - 1) as f64;
+    let whole = json!([{"n": all_of_them, "d": all_of_them, "a": 0.0, "z": last}]);
     assert_eq!(Value::from(server.sql(all).unwrap()), whole);
 }
 
