@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    branch, cherry_pick, diff, gc, load, log, merge, models, predict, reset, revert, serve, sql,
-    tag, train,
+    branch, cherry_pick, deadletters, diff, gc, load, log, merge, models, predict, reset, revert,
+    serve, sql, tag, train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Revert(revert::RevertArgs),
     Reset(reset::ResetArgs),
     Load(load::LoadArgs),
+    Deadletters(deadletters::DeadlettersArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),

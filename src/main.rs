@@ -81,6 +81,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Revert(args) => commands::revert::run(args, settings).await,
         Command::Reset(args) => commands::reset::run(args, settings).await,
         Command::Load(args) => commands::load::run(args, settings).await,
+        Command::Deadletters(args) => commands::deadletters::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Simulate(args) => simulate::run(args, settings).await,
         Command::Train(args) => commands::train::run(args, settings).await,

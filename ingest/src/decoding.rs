@@ -107,11 +107,7 @@ impl Decoding {
     /// Prepares the dead-letter table, or one of a like name where that takes none.
     async fn provide_dead_letters(&mut self) -> Result<()> {
         let mut refusal = None;
-        for n in 1..=MOST_STAND_INS {
-            let mut key = self.dead_letter_table.clone();
-            if n > 1 {
-                key.name = format!("{}_{n}", key.name);
-            }
+        for key in stand_ins(&self.dead_letter_table) {
             if self.refused.contains_key(&key) {
                 continue;
             }
@@ -129,4 +125,15 @@ impl Decoding {
         }
         Err(refusal.unwrap_or_else(|| catalog::Error::internal("no table takes dead letters")))
     }
+}
+
+/// The table of dead letters, and those that stand in for it where it takes none.
+pub(crate) fn stand_ins(dead_letter_table: &Key) -> impl Iterator<Item = Key> {
+    (1..=MOST_STAND_INS).map(|n| {
+        let mut key = dead_letter_table.clone();
+        if n > 1 {
+            key.name = format!("{}_{n}", key.name);
+        }
+        key
+    })
 }

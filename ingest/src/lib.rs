@@ -11,6 +11,7 @@ mod backoff;
 mod births;
 mod buffer;
 mod config;
+pub mod deadletters;
 mod decode;
 mod decoding;
 mod flush;

@@ -215,7 +215,7 @@ fn local_addr(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// The settings as ingest takes them.
-fn ingest_config(settings: &Settings) -> IngestConfig {
+pub(crate) fn ingest_config(settings: &Settings) -> IngestConfig {
     let ingest = &settings.ingest;
     IngestConfig {
         branch: ingest.branch.clone(),

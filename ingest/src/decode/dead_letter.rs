@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use catalog::{Error, Result};
 
 use super::Kind;
+use crate::deadletters::Letter;
 use crate::wal::Message;
 
 /// The column dead letters are partitioned by.
@@ -23,6 +24,23 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("reason", DataType::Utf8, true),
         Field::new("stream", DataType::Utf8, true),
     ]))
+}
+
+/// `letters` as rows of the dead-letter table, if there are any.
+///
+/// # Errors
+/// `Internal` when the columns do not make a batch, which is a fault of this crate.
+pub(crate) fn dead_letters(letters: &[Letter]) -> Result<Option<RecordBatch>> {
+    let mut rows = DeadLetters::new();
+    for letter in letters {
+        rows.received_at.append_value(letter.received);
+        rows.topic.append_value(&letter.topic);
+        rows.payload.append_value(&letter.payload);
+        rows.reason.append_value(&letter.reason);
+        rows.stream.append_option(letter.stream.as_deref());
+        rows.count += 1;
+    }
+    rows.take()
 }
 
 /// Dead letters collected since the last batch.

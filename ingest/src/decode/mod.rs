@@ -43,7 +43,7 @@ use sparkplug::Births;
 use stream::{Received, Stream};
 use table::TableRows;
 
-pub(crate) use dead_letter::{RECEIVED_AT, schema as dead_letter_schema};
+pub(crate) use dead_letter::{RECEIVED_AT, dead_letters, schema as dead_letter_schema};
 pub(crate) use kind::Kind;
 pub(crate) use sparkplug::{Certificate, SparkplugCounts};
 

@@ -160,7 +160,54 @@ impl Reading {
                 column.standing = Standing::Added;
             }
         }
+        if let Some((key, schema)) = table {
+            self.check_case(key, schema)?;
+            self.check_required(key, schema)?;
+        }
         self.check_flags()
+    }
+
+    /// # Errors
+    /// `Conflict` for a new column that differs from one of the table only in case.
+    fn check_case(&self, key: &Key, schema: &SchemaRef) -> Result<()> {
+        let added = |column: &&Column| column.standing == Standing::Added;
+        for column in self.columns.iter().filter(added) {
+            let folded = column.name.to_lowercase();
+            let mut known = schema.fields().iter();
+            if let Some(like) = known.find(|field| field.name().to_lowercase() == folded) {
+                return Err(Error::conflict(format!(
+                    "column {:?} differs from {:?} of {key} only in case",
+                    column.name,
+                    like.name()
+                ))
+                .with_hint("spell the name in one way"));
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `Conflict` for a column of the table that must have values and gets none.
+    fn check_required(&self, key: &Key, schema: &SchemaRef) -> Result<()> {
+        let required = schema.fields().iter().filter(|field| !field.is_nullable());
+        for field in required {
+            let mut columns = self.columns.iter();
+            let lacking = match columns.find(|column| column.name == *field.name()) {
+                Some(column) => column.nulls,
+                None => self.rows(),
+            };
+            if lacking > 0 {
+                return Err(Error::conflict(format!(
+                    "column {:?} of {key} is required, and {lacking} rows have no value of it",
+                    field.name()
+                ))
+                .with_hint(format!(
+                    "fill it, or let it be empty: alter table {key} alter column {} drop not null",
+                    field.name()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn check_flags(&self) -> Result<()> {
