@@ -3,23 +3,24 @@
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::Result;
+use crate::load::Load;
+
 /// Messages a second from the first publish until the last one is counted.
-pub(crate) async fn count(
-    broker: SocketAddr,
-    messages: u64,
-    publish: impl FnOnce(SocketAddr) -> std::io::Result<()> + Send + 'static,
-) -> crate::Result<f64> {
-    let mut options = MqttOptions::new("bench-bare", broker.ip().to_string(), broker.port());
+pub(crate) async fn count(load: &Load, messages: u64) -> Result<f64> {
+    let address = load.broker;
+    let mut options = MqttOptions::new("bench-bare", address.ip().to_string(), address.port());
     options.set_receive_maximum(Some(4_096));
     let (client, mut events) = AsyncClient::new(options, 8_192);
-    client.subscribe("bare/#", QoS::AtLeastOnce).await?;
+    let filter = format!("{}/#", load.prefix);
+    client.subscribe(filter, QoS::AtLeastOnce).await?;
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
 
     let started = Instant::now();
-    let sending = tokio::task::spawn_blocking(move || publish(broker).map_err(|e| e.to_string()));
+    let load = load.clone();
+    let sending = tokio::task::spawn_blocking(move || load.publish(messages));
     let mut counted = 0;
     while counted < messages {
         if let Event::Incoming(Packet::Publish(_)) = events.poll().await? {

@@ -1,48 +1,86 @@
-//! How fast messages become durable and queryable, beside what the broker can deliver at all.
+//! How fast messages become durable and queryable, and what that costs, beside the broker's own
+//! rate, Mosquitto and a Python peer.
 //!
-//! One run measures both sides in turn: a bare `rumqttc` subscriber that only counts, and
-//! `pumphouse serve`, each behind the same real Mosquitto and the same raw publisher. Prints a
-//! Markdown page. Run with `make bench`; `BENCH_MESSAGES` and `BENCH_ROUNDS` change the size.
+//! One run measures all sides in turn, the same raw publishers in front of each, and prints a
+//! Markdown page. Run with `make bench`. `BENCH_ROUNDS`, `BENCH_MESSAGES` (of a round behind
+//! Mosquitto), `BENCH_ROWS` (of the memory figure) and `BENCH_LOG_MIB` (of the replay) change the
+//! size; `BENCH_ONLY` names the parts to run after the first: acks, puback, visible, memory, replay.
 #![allow(clippy::print_stdout)]
 
+mod acks;
 mod bare;
-mod publisher;
+mod load;
+mod memory;
+mod message;
+mod peer;
+mod profile;
 mod queries;
+mod replay;
+mod report;
 mod servers;
+mod throughput;
+mod visible;
 
-use publisher::Publisher;
-use queries::Queries;
-use servers::{Mosquitto, Pumphouse};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use report::Goals;
+use servers::Mosquitto;
 
-const PUBLISHERS: u64 = 2;
-const PROBES: u64 = 300;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// How much to measure, and where.
+struct Bench {
+    folder: PathBuf,
+    rounds: usize,
+    /// Messages of a round behind Mosquitto; the broker inside gets four times as many, the
+    /// Python peer a fifth.
+    messages: u64,
+    /// Rows of the memory figure.
+    rows: u64,
+    /// Bytes of the log that is replayed.
+    log_bytes: u64,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let messages: u64 = setting("BENCH_MESSAGES", 400_000)?;
-    let rounds: usize = setting("BENCH_ROUNDS", 5)?;
     let dir = tempfile::tempdir()?;
-    let broker = Mosquitto::start(dir.path())?;
-    let pumphouse = Pumphouse::start(dir.path(), broker.address)?;
-    let mut queries = Queries::connect(pumphouse.flight).await?;
+    let bench = Bench {
+        folder: dir.path().to_owned(),
+        rounds: setting("BENCH_ROUNDS", 5)?,
+        messages: setting("BENCH_MESSAGES", 300_000)?,
+        rows: setting("BENCH_ROWS", 20_000_000)?,
+        log_bytes: setting::<u64>("BENCH_LOG_MIB", 1_024)? << 20,
+    };
+    let only: String = setting("BENCH_ONLY", "acks,puback,visible,memory,replay".into())?;
+    let wanted = |part| only.split(',').any(|one| one == part);
 
-    report_machine(messages, rounds);
-    throughput(&broker, &mut queries, messages, rounds).await?;
-    latency(&broker, &mut queries).await?;
-    println!(
-        "\nPeak resident memory of `pumphouse serve` over the whole run: {} MiB.",
-        pumphouse.peak_memory_mib()?
-    );
+    report_machine(&bench);
+    let mosquitto = Mosquitto::start(dir.path())?;
+    let mut goals = Goals::default();
+    let rates = throughput::measure(&bench, &mosquitto, &mut goals).await?;
+    if wanted("acks") {
+        acks::rates(&bench, &mosquitto, &mut goals).await?;
+    }
+    if wanted("puback") {
+        acks::times(&bench, &mut goals).await?;
+    }
+    if wanted("visible") {
+        visible::measure(&bench, &mosquitto, rates, &mut goals).await?;
+    }
+    if wanted("memory") {
+        memory::measure(&bench, &mut goals).await?;
+    }
+    if wanted("replay") {
+        replay::measure(&bench, rates, &mut goals).await?;
+    }
+    goals.print();
     Ok(())
 }
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> Result<T>
 where
-    T::Err: std::error::Error + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
 {
     Ok(match std::env::var(name) {
         Ok(text) => text.parse()?,
@@ -50,121 +88,34 @@ where
     })
 }
 
-fn report_machine(messages: u64, rounds: usize) {
+fn report_machine(bench: &Bench) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let cpu = cpu.map_or("an unknown processor", |name| {
+        name.trim_start_matches([' ', '\t', ':'])
+    });
+    println!("# Ingest\n");
     println!(
-        "{rounds} rounds of {messages} messages, {} bytes each, QoS 1, {PUBLISHERS} publishers, {cores} cores shared by publisher, broker and subscriber.\n",
-        payload(0, 0).len()
+        "{cores} cores ({cpu}) shared by publishers, brokers, Pumphouse and its client; {}; {} rounds of {} messages behind Mosquitto, {} to Pumphouse's own broker, {} to the Python peer; {} bytes of JSON each, QoS 1, 50 pumps.",
+        mosquitto_version(),
+        bench.rounds,
+        bench.messages,
+        bench.messages * 4,
+        bench.messages / 5,
+        message::Ring::payload_bytes(),
     );
 }
 
-/// Rounds of bare subscriber, then Pumphouse; prints one row a round and the median ratio.
-async fn throughput(
-    broker: &Mosquitto,
-    queries: &mut Queries,
-    messages: u64,
-    rounds: usize,
-) -> Result<()> {
-    println!(
-        "| round | bare subscriber, msg/s | pumphouse, durable and queryable, msg/s | ratio |"
-    );
-    println!("|---|---|---|---|");
-    let mut ratios = Vec::new();
-    let mut expected = 0;
-    for round in 1..=rounds {
-        let bare = bare::count(broker.address, messages, move |address| {
-            publish_all(address, "bare/p1/telemetry", messages)
-        })
-        .await?;
-        expected += messages;
-        let started = Instant::now();
-        let address = broker.address;
-        let sending = tokio::task::spawn_blocking(move || {
-            publish_all(address, "bench/p1/telemetry", messages).map_err(|e| e.to_string())
-        });
-        queries.wait_for_rows(expected).await?;
-        let ours = messages as f64 / started.elapsed().as_secs_f64();
-        sending.await??;
-        println!("| {round} | {bare:.0} | {ours:.0} | {:.2} |", ours / bare);
-        ratios.push(ours / bare);
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!("\nMedian ratio: {:.2}.", ratios[ratios.len() / 2]);
-    Ok(())
-}
-
-/// Publishes one probe at a time and asks for it until it is there, once idle and once under load.
-async fn latency(broker: &Mosquitto, queries: &mut Queries) -> Result<()> {
-    println!("\n| publish to visible in SQL | p50, ms | p99, ms |");
-    println!("|---|---|---|");
-    for (name, load) in [("idle", 0), ("with 5,000 msg/s beside it", 5_000)] {
-        let stop = background_load(broker.address, load);
-        let mut probe = Publisher::connect(broker.address, "bench-probe")?;
-        let mut times = Vec::new();
-        for n in 0..PROBES {
-            let id = load * 1_000_000 + n + 1;
-            let started = Instant::now();
-            probe.publish("bench/probe/telemetry", 1, |_| payload(1, id))?;
-            queries.wait_for_probe(id).await?;
-            times.push(started.elapsed());
-        }
-        drop(stop);
-        times.sort();
-        println!(
-            "| {name} | {} | {} |",
-            millis(&times, 50),
-            millis(&times, 99)
-        );
-    }
-    Ok(())
-}
-
-fn millis(sorted: &[Duration], percentile: usize) -> String {
-    let index = (sorted.len() * percentile / 100).min(sorted.len() - 1);
-    format!("{:.1}", sorted[index].as_secs_f64() * 1_000.0)
-}
-
-/// Publishes at `rate` messages a second in the background until the returned guard is dropped.
-fn background_load(broker: SocketAddr, rate: u64) -> std::sync::mpsc::Sender<()> {
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    if rate > 0 {
-        std::thread::spawn(move || {
-            let mut load = Publisher::connect(broker, "bench-load")?;
-            let tick = Duration::from_millis(10);
-            while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
-                load.publish("bench/load/telemetry", rate / 100, |n| payload(2, n))?;
-            }
-            std::io::Result::Ok(())
-        });
-    }
-    stop
-}
-
-fn publish_all(broker: SocketAddr, topic: &str, messages: u64) -> std::io::Result<()> {
-    std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..PUBLISHERS)
-            .map(|p| {
-                scope.spawn(move || {
-                    let mut publisher =
-                        Publisher::connect(broker, &format!("bench-publisher-{p}"))?;
-                    let share = messages / PUBLISHERS + u64::from(p < messages % PUBLISHERS);
-                    publisher.publish(topic, share, |n| payload(p, n))
-                })
-            })
-            .collect();
-        for sender in senders {
-            sender
-                .join()
-                .map_err(|_| std::io::Error::other("a publisher panicked"))??;
-        }
-        Ok(())
+fn mosquitto_version() -> String {
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    let help = Command::new("mosquitto")
+        .arg("-h")
+        .env("PATH", path)
+        .output();
+    let help = help.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+    let first = help.unwrap_or_default().lines().next().map(str::to_owned);
+    first.map_or("Mosquitto".into(), |line| {
+        line.replace("mosquitto version", "Mosquitto")
     })
-}
-
-/// 200 bytes of JSON as a pump sends it.
-fn payload(publisher: u64, n: u64) -> String {
-    let time = 1_793_000_000_000 + n;
-    format!(
-        r#"{{"ts":{time},"probe":{n:>11},"publisher":{publisher},"pressure_bar":4.812,"flow_m3h":31.275,"vibration_mm_s":2.173,"temperature_c":54.62,"current_a":17.94,"running":true,"fault":"none","fw":"4.11.2"}}"#
-    )
 }

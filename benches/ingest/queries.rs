@@ -6,21 +6,24 @@ use query::flight::Client;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::Result;
+use crate::message::FIRST_NUMBER;
+
 /// A Flight SQL connection to the server under test.
 pub(crate) struct Queries {
     client: Client,
 }
 
 impl Queries {
-    pub(crate) async fn connect(address: SocketAddr) -> crate::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let client = Client::connect(&address.to_string(), None).await?;
         Ok(Self { client })
     }
 
     /// Returns once `pumphouse` counts `expected` rows; more is an error.
-    pub(crate) async fn wait_for_rows(&mut self, expected: u64) -> crate::Result<()> {
+    pub(crate) async fn wait_for_rows(&mut self, expected: u64) -> Result<()> {
         loop {
-            match self.count("select count(*) from bench.telemetry").await? {
+            match self.rows().await? {
                 n if n == expected => return Ok(()),
                 n if n > expected => return Err(format!("{n} rows of {expected}").into()),
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -28,17 +31,25 @@ impl Queries {
         }
     }
 
-    /// Returns once the row of probe `id` is in the table.
-    pub(crate) async fn wait_for_probe(&mut self, id: u64) -> crate::Result<()> {
+    /// The rows there are.
+    pub(crate) async fn rows(&mut self) -> Result<u64> {
+        self.count("select count(*) from bench.telemetry").await
+    }
+
+    /// Returns once the row of probe `number` is in the table.
+    pub(crate) async fn wait_for_probe(&mut self, number: u64) -> Result<()> {
         let sql = format!(
-            "select count(*) from bench.telemetry where pump = 'probe' and probe = {id} and publisher = 1"
+            "select count(*) from bench.telemetry where pump = 'probe' and seq = {}",
+            FIRST_NUMBER + number
         );
-        while self.count(&sql).await? == 0 {}
+        while self.count(&sql).await? == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         Ok(())
     }
 
     /// The count, or 0 while the table does not exist yet.
-    async fn count(&mut self, sql: &str) -> crate::Result<u64> {
+    async fn count(&mut self, sql: &str) -> Result<u64> {
         let batches = match self.client.collect(sql).await {
             Ok((_, batches)) => batches,
             Err(error) if error.kind() == catalog::ErrorKind::NotFound => return Ok(0),
