@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortOptions, take_record_batch};
-use arrow::datatypes::DataType;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
-use catalog::{Error, Result};
+use catalog::Result;
 
 use super::layout::Layout;
+use super::order::{self, By};
 use super::partition::Partition;
 use crate::error;
 
@@ -100,24 +100,17 @@ fn order(
     rows: &RecordBatch,
     partitions: &[ArrayRef],
 ) -> Result<Option<UInt32Array>> {
-    let mut columns = partitions.to_vec();
-    let mut fields: Vec<_> = partitions.iter().map(partition_field).collect();
-    for by in &layout.sort {
+    let partitions = partitions
+        .iter()
+        .map(|column| (ArrayRef::clone(column), SortOptions::default()));
+    let sort = layout.sort.iter().map(|by| {
         let column = rows.column(by.column);
-        columns.push(ArrayRef::clone(column));
-        fields.push(sort_field(column.data_type(), by.options));
-    }
-    if columns.is_empty() {
+        (ArrayRef::clone(column), by.options)
+    });
+    let by: Vec<By> = partitions.chain(sort).collect();
+    if by.is_empty() {
         return Ok(None);
     }
-    let keys = convert(fields, &columns)?;
-    let count = u32::try_from(rows.num_rows())
-        .map_err(|_| Error::internal("too many rows to sort at once"))?;
-    let mut order: Vec<u32> = (0..count).collect();
-    order.sort_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+    let order = order::sorted(&by)?;
     Ok((!order.is_sorted()).then(|| UInt32Array::from(order)))
-}
-
-fn sort_field(data_type: &DataType, options: SortOptions) -> SortField {
-    SortField::new_with_options(data_type.clone(), options)
 }

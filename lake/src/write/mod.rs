@@ -7,6 +7,7 @@ mod encode;
 mod layout;
 mod leaves;
 mod metrics;
+mod order;
 mod partition;
 mod stream;
 mod transform;
