@@ -5,7 +5,9 @@
 //! id, or one whose first sending never arrived. Those two differ in topic or payload.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
+
+use ahash::RandomState;
 
 use super::record::Message;
 
@@ -19,7 +21,7 @@ pub(super) struct Redeliveries {
     hasher: RandomState,
     /// Messages remembered under one packet id.
     depth: usize,
-    sessions: HashMap<u64, Session>,
+    sessions: HashMap<u64, Session, RandomState>,
     pages: usize,
     most_pages: usize,
     /// Counts insertions, to tell old pages from new ones.
@@ -44,10 +46,13 @@ impl Redeliveries {
     }
 
     fn bounded(depth: usize, most_pages: usize) -> Self {
+        // Keyed at random, so that nobody can make messages that seem to be redeliveries.
+        let seed = || std::hash::RandomState::new().hash_one(0);
+        let hasher = RandomState::with_seeds(seed(), seed(), seed(), seed());
         Self {
-            hasher: RandomState::new(),
+            sessions: HashMap::with_hasher(hasher.clone()),
+            hasher,
             depth,
-            sessions: HashMap::new(),
             pages: 0,
             most_pages,
             clock: 0,
