@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{Deserialize, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
+use super::flat;
 use super::rows::Problem;
 use super::value::{Field, Value, is_inexact_integer};
 
@@ -17,6 +18,17 @@ const HUGE: f64 = 9.2e18;
 /// # Errors
 /// What `row` says, or why the payload holds no objects.
 pub(super) fn rows<'a>(
+    payload: &'a [u8],
+    mut row: impl FnMut(Vec<Field<'a>>) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    match flat::object(payload) {
+        Some(fields) => row(fields),
+        None => parsed_rows(payload, row),
+    }
+}
+
+/// The same by a parser that knows all of JSON.
+fn parsed_rows<'a>(
     payload: &'a [u8],
     mut row: impl FnMut(Vec<Field<'a>>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
@@ -209,6 +221,8 @@ fn has_inexact_integer(payload: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(payload: &[u8]) -> Result<Vec<Vec<Field<'_>>>, String> {
@@ -221,6 +235,48 @@ mod tests {
             Ok(()) => Ok(all),
             Err(Problem::Dead(reason)) => Err(reason),
             Err(Problem::Columns(_)) => panic!("no columns are asked for here"),
+        }
+    }
+
+    /// What the quick way gives, if it takes the payload, and what the full parser gives.
+    fn both(payload: &[u8]) -> (Option<Vec<Field<'_>>>, Option<Vec<Field<'_>>>) {
+        let mut full = None;
+        let parsed = parsed_rows(payload, |fields| {
+            full = Some(fields);
+            Ok(())
+        });
+        (flat::object(payload), full.filter(|_| parsed.is_ok()))
+    }
+
+    /// Payloads of the pieces of JSON in any order, so that most are almost right.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("{".to_owned()),
+            Just("}".to_owned()),
+            Just("\"a\":".to_owned()),
+            Just(",\"\u{e4}\":".to_owned()),
+            Just(", ".to_owned()),
+            Just("true".to_owned()),
+            Just("null".to_owned()),
+            "-?[0-9]{1,20}(\\.[0-9]{0,20})?([eE][0-9]{1,2})?",
+            "\"[ -~\u{e4}\\\\\"]{0,5}\"",
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn object_of_a_number() -> impl Strategy<Value = String> {
+        "\\{\"a\":-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?\\}"
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn the_quick_way_gives_what_the_full_parser_gives(
+            payload in prop_oneof![pieces(), object_of_a_number()]
+        ) {
+            let (quick, full) = both(payload.as_bytes());
+            prop_assert!(quick.is_none() || quick == full, "{quick:?} {full:?}");
         }
     }
 

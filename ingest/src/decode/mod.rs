@@ -13,6 +13,7 @@ mod convert;
 mod csv;
 mod dead_letter;
 mod declared;
+mod flat;
 mod json;
 mod kind;
 mod line_protocol;
