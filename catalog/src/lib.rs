@@ -51,5 +51,9 @@ pub use references::RefInfo;
 pub use refs::{RefKind, RefLogEntry};
 pub use store::{S3Config, Store, StoreConfig};
 
+/// Commit property of the lakehouse's own upkeep (compaction, retention, expiry); its value names
+/// the job. Such commits are squashed like those of ingest.
+pub const MAINTENANCE: &str = "maintain.job";
+
 /// The branch every lakehouse has; it cannot be deleted.
 pub const MAIN: &str = "main";

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use arrow::error::ArrowError;
 use catalog::{Error, ErrorKind};
+use object_store::path::Path;
 use parquet::errors::ParquetError;
 
 /// An adapter for `map_err` that says what was being done.
@@ -55,4 +56,29 @@ pub(crate) fn arrow(doing: impl Into<String>) -> impl FnOnce(ArrowError) -> Erro
 pub(crate) fn parquet(doing: impl Into<String>) -> impl FnOnce(ParquetError) -> Error {
     let doing = doing.into();
     move |error| Error::internal(format!("{doing}: {error}")).with_source(error)
+}
+
+/// An adapter for `map_err` of reading the file at `path`, which the table's metadata names:
+/// a store that cannot be reached stays retryable, all else says that the file is damaged.
+pub(crate) fn reading(path: &Path) -> impl FnOnce(ParquetError) -> Error {
+    streamed(format!("could not read {path}"), Error::corrupt)
+}
+
+/// An adapter for `map_err` of writing a file as a stream: what the store said stays
+/// retryable, all else is a fault of ours.
+pub(crate) fn writing(location: &str) -> impl FnOnce(ParquetError) -> Error {
+    streamed(format!("could not write {location}"), Error::internal)
+}
+
+fn streamed(doing: String, otherwise: fn(String) -> Error) -> impl FnOnce(ParquetError) -> Error {
+    move |error| {
+        let error = match error {
+            ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
+                Ok(cause) => return from_storage(&doing, &Error::from(*cause)),
+                Err(cause) => ParquetError::External(cause),
+            },
+            error => error,
+        };
+        otherwise(format!("{doing}: {error}")).with_source(error)
+    }
 }

@@ -202,7 +202,7 @@ fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
 }
 
 /// The snapshots the table's own refs name. Iceberg's type lists its refs only as JSON.
-fn referenced(metadata: &TableMetadata) -> Result<HashSet<i64>> {
+pub(crate) fn referenced(metadata: &TableMetadata) -> Result<HashSet<i64>> {
     #[derive(Deserialize)]
     struct Refs {
         refs: HashMap<String, SnapshotReference>,

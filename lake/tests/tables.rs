@@ -16,6 +16,8 @@ mod diffing;
 mod evolving;
 #[path = "tables/files.rs"]
 mod files;
+#[path = "tables/maintaining/mod.rs"]
+mod maintaining;
 #[path = "tables/merging.rs"]
 mod merging;
 #[path = "tables/merging_again.rs"]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::catalog::Inner;
 use crate::model::{Commit, CommitId, FORMAT, check_format};
-use crate::{Error, ErrorKind, Result, history};
+use crate::{Error, ErrorKind, MAINTENANCE, Result, history};
 
 const FOLDER: &str = "_catalog/squashed";
 /// Commit properties with this prefix mark a commit of ingest.
@@ -45,13 +45,12 @@ impl SquashPolicy {
     }
 }
 
-/// Whether ingest made the commit, and nobody named it a merge.
+/// Whether ingest made the commit, or maintenance, which comes between as often and holds files
+/// as long; and nobody named it a merge.
 pub(super) fn is_ingest(commit: &Commit) -> bool {
-    let watermark = commit
-        .properties
-        .keys()
-        .any(|name| name.starts_with(WATERMARK));
-    watermark && commit.merge_parent.is_none()
+    let names = &mut commit.properties.keys();
+    let routine = names.any(|name| name.starts_with(WATERMARK) || name == MAINTENANCE);
+    routine && commit.merge_parent.is_none()
 }
 
 /// Squashed commits that follow each other: the ancestors of `kept` along the first parents whose

@@ -196,6 +196,13 @@ impl CommitMeta {
         }
     }
 
+    /// The same with one more property.
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
     /// The same, made by the lakehouse itself.
     #[must_use]
     pub fn automatic(mut self) -> Self {

@@ -9,6 +9,7 @@ mod rows;
 
 use catalog::{Content, Operation, Result, Snapshot};
 
+pub(crate) use self::rows::without_use;
 pub use self::rows::{Rewrite, RewriteKind};
 use crate::create::{self, TableSpec};
 use crate::lake::Lake;

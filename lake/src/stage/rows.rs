@@ -110,7 +110,8 @@ impl Lake {
         self.stage_snapshot(table, change).await
     }
 
-    async fn stage_snapshot(
+    /// A new snapshot that makes `change`.
+    pub(crate) async fn stage_snapshot(
         &self,
         table: &Table,
         change: SnapshotChange,
@@ -123,7 +124,7 @@ impl Lake {
 }
 
 /// The delete files that applied to removed files and to none that stay.
-async fn without_use(
+pub(crate) async fn without_use(
     table: &Table,
     files: &[ScanFile],
     removed: &HashSet<String>,

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 use bytes::Bytes;
 use catalog::{Error, Result};
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, PrimitiveType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, SortingColumn};
@@ -14,13 +12,22 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 
 use super::arrange::Part;
 use super::layout::{Layout, Leaf};
-use super::leaves::{LeafValues, leaf_values};
+use super::leaves::leaf_values;
 use super::metrics::Metrics;
+use super::partition::Partition;
 use crate::error;
 
 /// Rows and bytes a row group holds at most.
-const GROUP_ROWS: usize = 1 << 20;
-const GROUP_BYTES: usize = 128 << 20;
+#[derive(Clone, Copy)]
+pub(super) struct Groups {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+}
+
+const GROUPS: Groups = Groups {
+    rows: 1 << 20,
+    bytes: 128 << 20,
+};
 
 /// A file ready to be put.
 pub(super) struct Encoded {
@@ -30,7 +37,12 @@ pub(super) struct Encoded {
 
 /// The Parquet file of one part, with its description for the manifest.
 pub(super) fn encode(layout: &Layout, part: &Part) -> Result<Encoded> {
-    let properties = properties(layout, &part.rows);
+    let nans = leaf_values(&part.rows);
+    let nans = nans
+        .iter()
+        .map(|values| values.nan_count().is_some_and(|nans| nans > 0));
+    let nans: Vec<bool> = nans.collect();
+    let properties = properties(layout, GROUPS, |at| nans[at]);
     let mut bytes = Vec::new();
     let footer = ArrowWriter::try_new(&mut bytes, Arc::clone(&layout.schema), Some(properties))
         .and_then(|mut writer| {
@@ -38,22 +50,35 @@ pub(super) fn encode(layout: &Layout, part: &Part) -> Result<Encoded> {
             writer.close()
         })
         .map_err(error::parquet("could not encode a Parquet file"))?;
+    let written = Written {
+        location: layout.new_location(&part.partition.folder),
+        partition: &part.partition,
+        rows: part.rows.num_rows() as u64,
+        bytes: bytes.len() as u64,
+        metrics: Metrics::of(layout, &part.rows, &footer)?,
+        footer: &footer,
+    };
     Ok(Encoded {
-        data_file: data_file(layout, part, &footer, bytes.len())?,
+        data_file: written.data_file(layout)?,
         bytes: bytes.into(),
     })
 }
 
-fn properties(layout: &Layout, rows: &RecordBatch) -> WriterProperties {
+/// How Parquet files of the table are written; `nans` tells which columns hold NaN.
+pub(super) fn properties(
+    layout: &Layout,
+    groups: Groups,
+    nans: impl Fn(usize) -> bool,
+) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("pumphouse ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_max_row_group_bytes(Some(GROUP_BYTES))
+        .set_max_row_group_row_count(Some(groups.rows))
+        .set_max_row_group_bytes(Some(groups.bytes))
         .set_sorting_columns(sorting_columns(layout));
-    for (leaf, values) in layout.leaves.iter().zip(leaf_values(rows)) {
-        properties = leaf_properties(properties, leaf, &values);
+    for (at, leaf) in layout.leaves.iter().enumerate() {
+        properties = leaf_properties(properties, leaf, nans(at));
     }
     properties.build()
 }
@@ -61,16 +86,19 @@ fn properties(layout: &Layout, rows: &RecordBatch) -> WriterProperties {
 fn leaf_properties(
     mut properties: WriterPropertiesBuilder,
     leaf: &Leaf,
-    values: &LeafValues,
+    nans: bool,
 ) -> WriterPropertiesBuilder {
     let path = leaf.path.clone();
-    if values.nan_count().is_some_and(|nans| nans > 0) {
+    if nans {
         // Parquet's bounds leave NaN out, but engines order it above all numbers: with
         // bounds, `x > 5` would skip pages whose NaN it should return.
         properties =
             properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
     }
-    if matches!(values.array.data_type(), DataType::Timestamp(..)) {
+    if matches!(
+        leaf.kind,
+        PrimitiveType::Timestamp | PrimitiveType::Timestamptz
+    ) {
         // Times hardly repeat and differ by little within a device.
         properties = properties
             .set_column_dictionary_enabled(path.clone(), false)
@@ -95,34 +123,42 @@ fn sorting_columns(layout: &Layout) -> Option<Vec<SortingColumn>> {
     (!by.is_empty()).then_some(by)
 }
 
-fn data_file(
-    layout: &Layout,
-    part: &Part,
-    footer: &ParquetMetaData,
-    size: usize,
-) -> Result<DataFile> {
-    let metrics = Metrics::of(layout, &part.rows, footer)?;
-    let groups = footer.row_groups().iter();
-    let mut file = DataFileBuilder::default();
-    file.content(DataContentType::Data)
-        .file_path(layout.new_location(&part.partition.folder))
-        .file_format(DataFileFormat::Parquet)
-        .partition(part.partition.values.clone())
-        .partition_spec_id(layout.spec_id)
-        .record_count(part.rows.num_rows() as u64)
-        .file_size_in_bytes(size as u64)
-        .column_sizes(metrics.column_sizes)
-        .value_counts(metrics.value_counts)
-        .null_value_counts(metrics.null_counts)
-        .nan_value_counts(metrics.nan_counts)
-        .lower_bounds(metrics.lower_bounds)
-        .upper_bounds(metrics.upper_bounds)
-        .split_offsets(Some(
-            groups.filter_map(|group| group.file_offset()).collect(),
-        ));
-    if let Some(order) = layout.sort_order_id {
-        file.sort_order_id(order);
+/// A file as it was written.
+pub(super) struct Written<'a> {
+    pub(super) location: String,
+    pub(super) partition: &'a Partition,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) metrics: Metrics,
+    pub(super) footer: &'a ParquetMetaData,
+}
+
+impl Written<'_> {
+    /// Its description for the manifest.
+    pub(super) fn data_file(self, layout: &Layout) -> Result<DataFile> {
+        let metrics = self.metrics;
+        let groups = self.footer.row_groups().iter();
+        let mut file = DataFileBuilder::default();
+        file.content(DataContentType::Data)
+            .file_path(self.location)
+            .file_format(DataFileFormat::Parquet)
+            .partition(self.partition.values.clone())
+            .partition_spec_id(layout.spec_id)
+            .record_count(self.rows)
+            .file_size_in_bytes(self.bytes)
+            .column_sizes(metrics.column_sizes)
+            .value_counts(metrics.value_counts)
+            .null_value_counts(metrics.null_counts)
+            .nan_value_counts(metrics.nan_counts)
+            .lower_bounds(metrics.lower_bounds)
+            .upper_bounds(metrics.upper_bounds)
+            .split_offsets(Some(
+                groups.filter_map(|group| group.file_offset()).collect(),
+            ));
+        if let Some(order) = layout.sort_order_id {
+            file.sort_order_id(order);
+        }
+        file.build()
+            .map_err(|e| Error::internal(format!("could not describe a data file: {e}")))
     }
-    file.build()
-        .map_err(|e| Error::internal(format!("could not describe a data file: {e}")))
 }

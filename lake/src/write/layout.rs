@@ -24,29 +24,29 @@ pub(super) struct Leaf {
 }
 
 /// A column to sort by.
-pub(super) struct SortBy {
+pub(crate) struct SortBy {
     /// Where it stands among the table's columns.
-    pub(super) column: usize,
+    pub(crate) column: usize,
     /// Its field id.
     pub(super) id: i32,
-    pub(super) options: SortOptions,
+    pub(crate) options: SortOptions,
 }
 
 /// What the writer needs to know of a table.
-pub(super) struct Layout {
-    pub(super) schema: SchemaRef,
+pub(crate) struct Layout {
+    pub(crate) schema: SchemaRef,
     /// In the order of the files' columns, which goes depth first.
     pub(super) leaves: Vec<Leaf>,
     pub(super) partitioning: Partitioning,
-    pub(super) sort: Vec<SortBy>,
+    pub(crate) sort: Vec<SortBy>,
     /// The id of `sort` in the table; absent when files are not sorted.
-    pub(super) sort_order_id: Option<i32>,
-    pub(super) spec_id: i32,
+    pub(crate) sort_order_id: Option<i32>,
+    pub(crate) spec_id: i32,
     location: String,
 }
 
 impl Layout {
-    pub(super) fn of(table: &Table) -> Result<Self> {
+    pub(crate) fn of(table: &Table) -> Result<Self> {
         let metadata = table.metadata();
         let sort = sort(metadata);
         let order_id = i32::try_from(metadata.default_sort_order_id()).ok();

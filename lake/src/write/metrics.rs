@@ -14,7 +14,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::layout::{Layout, Leaf};
-use super::leaves::{LeafValues, leaf_values};
+use super::leaves::leaf_values;
 use crate::error;
 
 /// Statistics of one file, by field id.
@@ -36,22 +36,36 @@ impl Metrics {
         footer: &ParquetMetaData,
     ) -> Result<Self> {
         let mut metrics = Self::default();
-        for (at, (leaf, values)) in layout.leaves.iter().zip(leaf_values(rows)).enumerate() {
-            let groups = footer.row_groups().iter();
-            let chunks: Vec<_> = groups.map(|group| group.column(at)).collect();
-            metrics.add(leaf, &values, &chunks)?;
-        }
+        metrics.count(layout, rows);
+        metrics.bound(layout, footer)?;
         Ok(metrics)
     }
 
-    /// Bounds and counts of nulls are kept for what a row has once, as other writers do: a
-    /// query cannot pass over a file by the elements of its lists.
-    fn add(
-        &mut self,
-        leaf: &Leaf,
-        values: &LeafValues,
-        chunks: &[&ColumnChunkMetaData],
-    ) -> Result<()> {
+    /// Counts the nulls and NaN of rows that are written. They are kept for what a row has
+    /// once, as other writers do: a query cannot pass over a file by the elements of its
+    /// lists.
+    pub(super) fn count(&mut self, layout: &Layout, rows: &RecordBatch) {
+        let leaves = layout.leaves.iter().zip(leaf_values(rows));
+        for (leaf, values) in leaves.filter(|(leaf, _)| !leaf.repeated) {
+            *self.null_counts.entry(leaf.id).or_default() += values.null_count() as u64;
+            if let Some(nans) = values.nan_count() {
+                *self.nan_counts.entry(leaf.id).or_default() += nans;
+            }
+        }
+    }
+
+    /// Takes sizes, counts and bounds from the footer of the file that was written.
+    pub(super) fn bound(&mut self, layout: &Layout, footer: &ParquetMetaData) -> Result<()> {
+        for (at, leaf) in layout.leaves.iter().enumerate() {
+            let groups = footer.row_groups().iter();
+            let chunks: Vec<_> = groups.map(|group| group.column(at)).collect();
+            self.add(leaf, &chunks)?;
+        }
+        Ok(())
+    }
+
+    /// Bounds, too, are kept for what a row has once only.
+    fn add(&mut self, leaf: &Leaf, chunks: &[&ColumnChunkMetaData]) -> Result<()> {
         let sum = |of: fn(&ColumnChunkMetaData) -> i64| {
             let all = chunks.iter().map(|chunk| of(chunk).unsigned_abs());
             all.sum::<u64>()
@@ -62,10 +76,6 @@ impl Metrics {
         self.value_counts.insert(leaf.id, counts);
         if leaf.repeated {
             return Ok(());
-        }
-        self.null_counts.insert(leaf.id, values.null_count() as u64);
-        if let Some(nans) = values.nan_count() {
-            self.nan_counts.insert(leaf.id, nans);
         }
         if let Some((lower, upper)) = bounds(&leaf.kind, chunks.iter().copied())? {
             self.lower_bounds.insert(leaf.id, lower);

@@ -9,6 +9,7 @@ mod leaves;
 mod metrics;
 mod order;
 mod partition;
+mod sink;
 mod stream;
 mod transform;
 
@@ -24,7 +25,9 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 
 use self::conform::Conform;
 use self::encode::Encoded;
-use self::layout::Layout;
+pub(crate) use self::layout::{Layout, SortBy};
+pub(crate) use self::sink::Sink;
+pub(crate) use self::stream::Bounds;
 use crate::table::Table;
 
 /// Rows that are sorted together; one file a partition comes of them.
@@ -61,6 +64,16 @@ pub(crate) async fn write_stream(
     batches: impl Stream<Item = Result<RecordBatch>>,
 ) -> Result<Vec<DataFile>> {
     stream::write(store, table, batches, stream::BOUNDS).await
+}
+
+/// The same with other bounds.
+pub(crate) async fn write_bounded(
+    store: &Store,
+    table: &Table,
+    batches: impl Stream<Item = Result<RecordBatch>>,
+    bounds: Bounds,
+) -> Result<Vec<DataFile>> {
+    stream::write(store, table, batches, bounds).await
 }
 
 /// Writes rows that are sorted together, one file a partition.

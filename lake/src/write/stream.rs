@@ -21,13 +21,13 @@ use crate::table::Table;
 
 /// How much may gather, in rows and in bytes of Arrow memory.
 #[derive(Clone, Copy)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// A file is written of so many rows.
-    pub(super) file_rows: usize,
+    pub(crate) file_rows: usize,
     /// A file is written of so many bytes; Parquet makes less of them.
-    pub(super) file_bytes: usize,
+    pub(crate) file_bytes: usize,
     /// All partitions together keep so many bytes.
-    pub(super) budget: usize,
+    pub(crate) budget: usize,
 }
 
 pub(super) const BOUNDS: Bounds = Bounds {

@@ -1,0 +1,241 @@
+//! Rewriting a group of files: the same rows, fewer files, sorted, deletes applied.
+//!
+//! Rows that fit in memory are sorted there. More of them are merged, if their files are
+//! sorted, which takes a row group of each; if not, they are sorted in pieces, which later
+//! compactions merge.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use catalog::{Error, Operation, Result, Store};
+use futures::{Stream, StreamExt, TryStreamExt};
+use iceberg::spec::{DataFile, Operation as SnapshotKind, PrimitiveType, Type};
+use tokio::runtime::Handle;
+
+use super::merge_files::{self, Failure};
+use super::{CompactOptions, dedup};
+use crate::lake::Lake;
+use crate::producer::{AddedFile, SnapshotChange};
+use crate::read::{Gone, Reader};
+use crate::stage::without_use;
+use crate::table::{ScanFile, Table};
+use crate::write::{self, Bounds, Layout, Sink};
+
+/// Rows sorted at once at most; more would not be counted in 32 bits some day.
+const SORTED_ROWS: usize = 4 << 20;
+/// What a value of unknown width takes, about.
+const TEXT_BYTES: u64 = 40;
+
+/// What came of a group.
+pub(super) struct Rewritten {
+    pub(super) added: Vec<DataFile>,
+    /// Rows left out because an earlier one has their key.
+    pub(super) repeated: u64,
+    /// The data sequence number of the rows.
+    number: i64,
+}
+
+/// Writes the rows of `files` anew: those of `table`, of one partition, in the order of
+/// their commits. What `gone` takes out is left out.
+pub(super) async fn rewrite(
+    lake: &Lake,
+    table: &Table,
+    files: &[ScanFile],
+    gone: Gone,
+    options: &CompactOptions,
+) -> Result<Rewritten> {
+    let (store, table, files) = (lake.store().clone(), table.clone(), files.to_vec());
+    let memory = options.memory_bytes;
+    let work = async move {
+        let reader = Reader::new(&store, &table);
+        let mut gone = Arc::new(gone);
+        let key = dedup::key_columns(&table);
+        let repeated = match key.is_empty() {
+            true => 0,
+            false => dedup::take_repeated(&reader, &key, &files, &mut gone).await?,
+        };
+        let group = Work {
+            store,
+            reader,
+            gone,
+            files,
+            memory,
+        };
+        Ok(Rewritten {
+            added: group.write(&table).await?,
+            repeated,
+            number: number(&table, &group.files),
+        })
+    };
+    // Decoding, sorting and encoding would hold up whatever shares the thread.
+    let handle = Handle::current();
+    let task = tokio::task::spawn_blocking(move || handle.block_on(work));
+    task.await
+        .map_err(|e| Error::internal("rewriting files was interrupted").with_source(e))?
+}
+
+/// All deletes up to the newest snapshot were applied if there were any. Otherwise the
+/// rows keep the highest number they had: so files stay in the order of their commits.
+fn number(table: &Table, files: &[ScanFile]) -> i64 {
+    match files.iter().any(|file| !file.deletes.is_empty()) {
+        true => table.metadata().last_sequence_number(),
+        false => files
+            .iter()
+            .map(|file| file.sequence_number)
+            .max()
+            .unwrap_or(0),
+    }
+}
+
+struct Work {
+    store: Store,
+    reader: Reader,
+    gone: Arc<Gone>,
+    files: Vec<ScanFile>,
+    memory: u64,
+}
+
+impl Work {
+    async fn write(&self, table: &Table) -> Result<Vec<DataFile>> {
+        let layout = Layout::of(table)?;
+        let rows: u64 = self.files.iter().map(|file| file.file.record_count()).sum();
+        let large = rows.saturating_mul(row_bytes(&layout.schema)) > self.memory / 4;
+        if large && self.is_sorted(&layout) {
+            match self.merge(table, &layout).await {
+                Ok(added) => return Ok(added),
+                Err(Failure::Other(error)) => return Err(error),
+                Err(Failure::Unsorted) => tracing::warn!(
+                    table = %table.key(),
+                    "a file is not in the order it claims: the files are sorted in pieces"
+                ),
+            }
+        }
+        let memory = usize::try_from(self.memory).unwrap_or(usize::MAX);
+        let bounds = Bounds {
+            file_rows: SORTED_ROWS,
+            file_bytes: memory / 4,
+            budget: memory / 2,
+        };
+        write::write_bounded(&self.store, table, self.rows(&layout), bounds).await
+    }
+
+    /// Whether the files can be merged: each sorted, and split as files are today.
+    fn is_sorted(&self, layout: &Layout) -> bool {
+        let sorted = |file: &ScanFile| {
+            layout.sort.is_empty() || file.file.sort_order_id() == layout.sort_order_id
+        };
+        let split = |file: &ScanFile| file.partition_spec_id == layout.spec_id;
+        self.files.iter().all(|file| sorted(file) && split(file))
+    }
+
+    /// The rows, file after file.
+    fn rows<'a>(
+        &'a self,
+        layout: &Layout,
+    ) -> impl Stream<Item = Result<arrow::array::RecordBatch>> + 'a {
+        let schema = Arc::clone(&layout.schema);
+        let files = futures::stream::iter(&self.files);
+        files
+            .then(move |file| {
+                let schema = Arc::clone(&schema);
+                async move { self.reader.rows(file, &schema, &self.gone).await }
+            })
+            .try_flatten()
+    }
+
+    async fn merge(&self, table: &Table, layout: &Layout) -> Result<Vec<DataFile>, Failure> {
+        let mut sink = Sink::new(&self.store, layout, maybe_nan(table, &self.files));
+        let merged = match layout.sort.is_empty() {
+            true => self.append(layout, &mut sink).await,
+            false => self.merge_into(layout, &mut sink).await,
+        };
+        match merged {
+            Ok(()) => Ok(sink.finish().await?.into_iter().collect()),
+            Err(failure) => {
+                sink.abandon().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn append(&self, layout: &Layout, sink: &mut Sink<'_>) -> Result<(), Failure> {
+        let mut rows = std::pin::pin!(self.rows(layout));
+        while let Some(batch) = rows.try_next().await? {
+            sink.push(&batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn merge_into(&self, layout: &Layout, sink: &mut Sink<'_>) -> Result<(), Failure> {
+        let mut streams = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let rows = self.reader.rows(file, &layout.schema, &self.gone);
+            streams.push(rows.await?);
+        }
+        merge_files::merge(layout, streams, sink).await
+    }
+}
+
+/// The columns that hold NaN in one of the files, or may.
+fn maybe_nan(table: &Table, files: &[ScanFile]) -> Vec<i32> {
+    let fields = table
+        .metadata()
+        .current_schema()
+        .field_id_to_fields()
+        .iter();
+    let floats = fields.filter_map(|(id, field)| match field.field_type.as_ref() {
+        Type::Primitive(PrimitiveType::Float | PrimitiveType::Double) => Some(*id),
+        _ => None,
+    });
+    let clean = |id: i32, file: &DataFile| {
+        let counted = file.value_counts();
+        let lacks = !counted.is_empty() && !counted.contains_key(&id);
+        lacks || file.nan_value_counts().get(&id) == Some(&0)
+    };
+    let may = |id: &i32| !files.iter().all(|file| clean(*id, &file.file));
+    floats.filter(may).collect()
+}
+
+/// What a row takes in memory, about.
+fn row_bytes(schema: &Schema) -> u64 {
+    let fields = schema.fields().iter();
+    fields.map(|field| width(field.data_type())).sum()
+}
+
+fn width(data_type: &DataType) -> u64 {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| width(field.data_type())).sum(),
+        other => other
+            .primitive_width()
+            .map_or(TEXT_BYTES, |width| width as u64),
+    }
+}
+
+impl Rewritten {
+    /// The exchange of `files` for what came of them, as a snapshot of `kind`. Delete files
+    /// that applied to nothing else go too.
+    pub(super) async fn stage(
+        self,
+        lake: &Lake,
+        table: &Table,
+        files: &[ScanFile],
+        kind: SnapshotKind,
+    ) -> Result<Operation> {
+        let removed = files.iter().map(|file| file.file.file_path().to_owned());
+        let removed: HashSet<String> = removed.collect();
+        let spec_id = table.metadata().default_partition_spec_id();
+        let mut added = AddedFile::all(self.added, spec_id);
+        for file in &mut added {
+            file.sequence_number = Some(self.number);
+        }
+        let change = SnapshotChange {
+            operation: kind,
+            added,
+            removed_deletes: without_use(table, files, &removed).await?,
+            removed,
+            ..SnapshotChange::default()
+        };
+        lake.stage_snapshot(table, change).await
+    }
+}
