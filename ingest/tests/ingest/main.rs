@@ -7,6 +7,7 @@ mod copies;
 mod doors;
 mod durability;
 mod external;
+mod faults;
 mod foreign;
 mod papers;
 mod rows;

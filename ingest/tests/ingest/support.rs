@@ -39,13 +39,16 @@ impl House {
         self.folder.path().join("data").join("log")
     }
 
-    pub(crate) async fn lake(&self) -> Lake {
+    pub(crate) async fn store(&self) -> Store {
         let config = StoreConfig {
             url: self.lake_folder().to_str().unwrap().to_owned(),
             ..StoreConfig::default()
         };
-        let store = Store::open(&config).await.unwrap();
-        Lake::new(Catalog::open(store).await.unwrap())
+        Store::open(&config).await.unwrap()
+    }
+
+    pub(crate) async fn lake(&self) -> Lake {
+        Lake::new(Catalog::open(self.store().await).await.unwrap())
     }
 
     /// A configuration that flushes only when asked.
