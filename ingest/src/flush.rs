@@ -27,6 +27,7 @@ use crate::config::IngestConfig;
 use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
 use crate::tables::{AUTHOR, Tables};
+use crate::unique::Unique;
 use crate::wal::{History, LogReader, Retention};
 
 /// The commit property that names the flush.
@@ -76,6 +77,7 @@ pub(crate) struct Flusher {
     pub(crate) log: LogReader,
     pub(crate) births: Arc<BirthLog>,
     pub(crate) changed: Changed,
+    pub(crate) unique: Arc<Unique>,
     pub(crate) ingester: String,
     /// The lake has everything up to here under another id.
     pub(crate) floor: u64,
@@ -278,6 +280,7 @@ impl Flusher {
         let sealed = &flush.sealed;
         self.watermark = sealed.end;
         self.buffer.committed(sealed.end);
+        self.unique.committed(sealed.end);
         self.retention.committed(sealed.end);
         let counters = &self.tables.counters;
         counters.watermark.store(sealed.end, Ordering::Relaxed);

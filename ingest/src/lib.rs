@@ -25,6 +25,7 @@ mod source;
 mod stats;
 mod tables;
 mod topic;
+mod unique;
 mod wal;
 
 pub use config::{

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
 use crate::tables::Tables;
+use crate::unique::Unique;
 use crate::wal::{History, LogReader, Record, Retention};
 
 /// Everything between the log and the lake.
@@ -68,6 +69,7 @@ impl Pipeline {
             log: log.again,
             births: Arc::new(BirthLog::open(&self.config.data_dir, watermark)),
             changed: changed.clone(),
+            unique: Arc::new(Unique::new(&self.config.streams)),
             ingester: self.identity.id.to_string(),
             floor: self.identity.floor,
             history: log.history,
@@ -76,6 +78,9 @@ impl Pipeline {
             waiting: Vec::new(),
             watermark,
         };
+        if let Err(error) = load_keys(&self.tables, &flusher.unique).await {
+            return error;
+        }
         // Where decoding begins, which is before the watermark once that has been overtaken.
         let mut start = watermark;
         loop {
@@ -90,6 +95,7 @@ impl Pipeline {
                 decoding,
                 in_lake: flusher.watermark,
                 births: Arc::clone(&flusher.births),
+                unique: Arc::clone(&flusher.unique),
                 counters: Arc::clone(&self.tables.counters),
                 buffer: Arc::clone(&self.buffer),
                 changed: changed.clone(),
@@ -114,6 +120,9 @@ impl Pipeline {
             );
             // What this process has kept of births may end within what is committed now.
             start = std::mem::replace(&mut flusher.watermark, watermark);
+            if let Err(error) = load_keys(&self.tables, &flusher.unique).await {
+                return error;
+            }
             flusher.births = Arc::new(BirthLog::open(&self.config.data_dir, start));
             begin_at(&self.buffer, &self.tables, watermark);
         }
@@ -165,6 +174,18 @@ impl Pipeline {
             backoff.wait().await;
         }
     }
+}
+
+/// Reads the keys of rows in the lake, however often it takes.
+async fn load_keys(tables: &Tables, unique: &Unique) -> Result<()> {
+    let mut backoff = Backoff::new();
+    while let Err(error) = unique.load(tables).await {
+        tracing::warn!(%error, "cannot read the keys of committed rows, trying again");
+        tables.counters.flush_failed(&error);
+        backoff.wait().await;
+    }
+    tables.counters.flushed();
+    Ok(())
 }
 
 fn begin_at(buffer: &Buffer, tables: &Tables, watermark: u64) {
@@ -236,6 +257,7 @@ struct Decodes {
     /// Rows up to here are in the lake: they are decoded for the births among them only.
     in_lake: u64,
     births: Arc<BirthLog>,
+    unique: Arc<Unique>,
     counters: Arc<Counters>,
     buffer: Arc<Buffer>,
     changed: Changed,
@@ -268,8 +290,12 @@ impl Decodes {
         if self.changed.take() {
             self.decoding.look_again()?;
         }
-        let decoded = self.decoding.decode(new).await?;
-        Counters::add(&self.counters.rows, decoded.rows);
+        let mut decoded = self.decoding.decode(new).await?;
+        let repeated = self
+            .unique
+            .keep_first(last.position, &mut decoded.batches)?;
+        Counters::add(&self.counters.rows_deduplicated, repeated);
+        Counters::add(&self.counters.rows, decoded.rows - repeated);
         Counters::add(&self.counters.dead_letters, decoded.dead_letters);
         self.counters.sparkplug.add(decoded.sparkplug);
         // Before the rows: a flush of them has to find the births before them.

@@ -29,6 +29,8 @@ pub struct IngestStats {
     pub dead_letters: u64,
     /// Redelivered messages acknowledged and dropped.
     pub duplicates_dropped: u64,
+    /// Rows dropped because an earlier one has the same values in the stream's `dedup` columns.
+    pub rows_deduplicated: u64,
     /// Rows committed to the lake, dead letters included.
     pub committed_rows: u64,
     /// Commits made to the lake.
@@ -83,6 +85,7 @@ pub(crate) struct Counters {
     pub(crate) rows: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
     pub(crate) duplicates_dropped: AtomicU64,
+    pub(crate) rows_deduplicated: AtomicU64,
     pub(crate) committed_rows: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) wal_position: AtomicU64,
@@ -148,6 +151,7 @@ impl Counters {
             rows: get(&self.rows),
             dead_letters: get(&self.dead_letters),
             duplicates_dropped: get(&self.duplicates_dropped),
+            rows_deduplicated: get(&self.rows_deduplicated),
             committed_rows: get(&self.committed_rows),
             commits: get(&self.commits),
             wal_position: get(&self.wal_position),

@@ -65,6 +65,12 @@ pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
             stats.duplicates_dropped,
         ),
         (
+            "deduplicated_total",
+            "counter",
+            "Rows dropped by a stream's dedup columns.",
+            stats.rows_deduplicated,
+        ),
+        (
             "committed_rows_total",
             "counter",
             "Rows committed to the lake.",

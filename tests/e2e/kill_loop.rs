@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::harness::{Ceph, Gate, Mosquitto, Publishers, Server, Site, free_port, wait_for};
 
-const PUBLISHERS: usize = 8;
+pub(crate) const PUBLISHERS: usize = 8;
 /// The topic filter that the stream implies.
 const FILTER: &str = "load/+";
 const STREAM: &str = r#"name = "load"
@@ -26,11 +26,11 @@ const COUNT: &str = "select count(*) from load.rows";
 /// Longest life of a server, in milliseconds from its start.
 const LONGEST_LIFE: u64 = 1_800;
 
-fn topic(number: usize) -> String {
+pub(crate) fn topic(number: usize) -> String {
     format!("load/machine-{number}")
 }
 
-fn stream(more: &str) -> String {
+pub(crate) fn stream(more: &str) -> String {
     format!("{STREAM}{more}")
 }
 
@@ -66,7 +66,7 @@ fn found(server: &Server) -> BTreeMap<u64, [u64; 4]> {
 }
 
 /// Every message of every publisher is a row once.
-fn check(server: &Server, sent: &[u64]) {
+pub(crate) fn check(server: &Server, sent: &[u64]) {
     let expected: BTreeMap<u64, [u64; 4]> = sent
         .iter()
         .enumerate()
@@ -190,4 +190,45 @@ fn a_store_that_is_away_stops_acknowledgements_only_when_the_log_is_full() {
     assert_eq!(server.health("/health/ready").status, 200);
     server.stop();
     check(&site.serve(), &sent);
+}
+
+/// Mosquitto forgets what it acknowledged since it last saved its state, and then sends again, as
+/// new, what it had sent since: a message may be lost before it came here, and only a `dedup` key
+/// tells the others. What is published after its last death all arrives.
+#[test]
+fn mosquitto_killed_doubles_nothing_and_loses_nothing_that_it_had() {
+    let mut broker = Mosquitto::start();
+    let site = Site::new()
+        .behind(&broker)
+        .stream(&stream("dedup = [\"publisher\", \"n\"]\n"))
+        .ingest(OFTEN);
+    let server = site.serve();
+    broker.wait_for_subscription(FILTER);
+    let mut random = random();
+    let publishers = Publishers::start(PUBLISHERS, broker.port(), topic);
+    for _ in 0..cycles(5) {
+        std::thread::sleep(Duration::from_millis(random.random_range(200..1_500)));
+        broker.kill_and_start();
+    }
+    let sent = publishers.finish();
+    // Its queue is empty when this one, which stands behind all others, has arrived.
+    wait_for("the messages after the last death", || {
+        broker.publish(
+            "load/last",
+            br#"{"publisher": 99, "n": 1, "ts": 1700000000000}"#,
+        );
+        let sql = "select count(*) as c from load.rows where publisher = 99";
+        let rows = server.sql(sql)?;
+        (rows[0]["c"] == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{rows:?}"))
+    });
+    let found = found(&server);
+    for (publisher, n) in sent.iter().enumerate() {
+        let [rows, different, ..] = found[&(publisher as u64)];
+        assert_eq!(rows, different, "publisher {publisher} has doubles");
+        assert!(rows <= *n);
+        println!("publisher {publisher}: {rows} of {n} acknowledged by Mosquitto");
+    }
+    server.stop();
 }

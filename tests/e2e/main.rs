@@ -12,6 +12,7 @@ mod branches;
 mod compose;
 mod crash;
 mod demo;
+mod disk_full;
 mod doors;
 mod embedded_broker;
 mod gc;

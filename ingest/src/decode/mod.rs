@@ -315,6 +315,7 @@ fn spec(stream: &Stream, first: &[Column]) -> TableSpec {
         partition: vec![PartitionField::day(time.clone())],
         sort: device.iter().cloned().chain([time]).collect(),
         bloom: device,
+        properties: stream.properties(),
         ..TableSpec::default()
     }
 }

@@ -13,6 +13,7 @@ use super::value::Value;
 use super::{compression, csv, json, time};
 use crate::config::{Compression, Nested, PayloadFormat, StreamConfig, TimeFormat};
 use crate::topic::Template;
+use crate::unique;
 
 /// The column of line protocol's measurement.
 const MEASUREMENT: &str = "measurement";
@@ -34,6 +35,7 @@ pub(super) struct Stream {
     fields: Vec<String>,
     compression: Compression,
     nested: Nested,
+    dedup: Vec<String>,
     /// Bytes of a decompressed payload.
     most_bytes: usize,
 }
@@ -72,6 +74,7 @@ impl Stream {
             fields: config.fields.clone(),
             compression: config.compression,
             nested: config.nested,
+            dedup: config.dedup.clone(),
             most_bytes: most_bytes.saturating_mul(MOST_EXPANSION),
         })
     }
@@ -84,6 +87,13 @@ impl Stream {
     /// The column a device is known by.
     pub(super) fn device(&self) -> Option<&str> {
         self.device.as_deref()
+    }
+
+    /// What a new table says of its rows.
+    pub(super) fn properties(&self) -> BTreeMap<String, String> {
+        let dedup = (!self.dedup.is_empty()).then(|| self.dedup.join(","));
+        let dedup = dedup.map(|columns| (unique::PROPERTY.to_owned(), columns));
+        dedup.into_iter().collect()
     }
 
     /// The columns a new table gets for a message that brings `first`: those, then what is declared.

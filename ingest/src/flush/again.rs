@@ -180,6 +180,7 @@ impl Flusher {
                 tables.entry(key).or_default().push(batch);
             }
         }
+        rows -= self.unique.keep_first_again(end, &mut tables)?;
         flush.dead_letters.1 = dead_letters;
         flush.sealed = Sealed {
             end,

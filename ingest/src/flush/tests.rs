@@ -29,6 +29,7 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
         changed: Changed::default(),
         ingester: "me".to_owned(),
         floor: 0,
+        unique: Arc::new(Unique::new(&[])),
         waiting: Vec::new(),
         history: log.history(),
         retention: log.retention(),

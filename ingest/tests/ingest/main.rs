@@ -12,3 +12,4 @@ mod foreign;
 mod papers;
 mod rows;
 mod support;
+mod unique;

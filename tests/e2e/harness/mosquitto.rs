@@ -56,6 +56,30 @@ impl Mosquitto {
         }
     }
 
+    /// kill -9, and the same again on its port and folder, with what it had saved.
+    pub(crate) fn kill_and_start(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let config = self.folder.path().join("mosquitto.conf");
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.folder.path().join("mosquitto.log"))
+            .unwrap();
+        self.child = Command::new("mosquitto")
+            .arg("-c")
+            .arg(config)
+            .env("PATH", path_with_sbin())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let port = self.port;
+        wait_for("Mosquitto to listen again", || {
+            TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())
+        });
+    }
+
     /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port

@@ -1,0 +1,221 @@
+//! Rows that a stream's `dedup` columns name twice: the first one is kept.
+//!
+//! A row is compared with those in the buffer, and with the latest of its table in the lake, whoever
+//! committed them before this process began and this process itself since. What two ingesters
+//! commit at the same time is left to compaction, which reads the same columns from the table's
+//! property. A row without a value in one of the columns is always kept.
+
+mod load;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, TimeUnit};
+use arrow::row::{RowConverter, SortField};
+use catalog::{Error, Key, Result};
+
+use crate::config::StreamConfig;
+
+/// The table property with the columns, which compaction reads.
+pub(crate) const PROPERTY: &str = "pumphouse.dedup";
+/// Committed rows of a table that a new one is compared with.
+const MOST_KNOWN: usize = 1_000_000;
+
+/// The keys of the latest rows, by table.
+pub(crate) struct Unique {
+    tables: BTreeMap<Key, Table>,
+    hashers: [RandomState; 2],
+}
+
+struct Table {
+    columns: Vec<String>,
+    seen: Mutex<Seen>,
+}
+
+/// Keys as hashes of 128 bits, so that no two of a million are the same by chance.
+#[derive(Default)]
+struct Seen {
+    all: HashSet<u128>,
+    /// Those of committed rows, oldest first.
+    committed: VecDeque<u128>,
+    /// Those of rows in the buffer, by the log position they end at.
+    hot: VecDeque<(u64, Vec<u128>)>,
+}
+
+/// The columns of each table whose streams name some.
+pub(crate) fn columns_by_table(streams: &[StreamConfig]) -> BTreeMap<Key, Vec<String>> {
+    let named = streams.iter().filter(|stream| !stream.dedup.is_empty());
+    named
+        .map(|stream| (stream.table.clone(), stream.dedup.clone()))
+        .collect()
+}
+
+impl Unique {
+    pub(crate) fn new(streams: &[StreamConfig]) -> Self {
+        let tables = columns_by_table(streams);
+        let table = |columns| Table {
+            columns,
+            seen: Mutex::default(),
+        };
+        Self {
+            tables: tables
+                .into_iter()
+                .map(|(key, columns)| (key, table(columns)))
+                .collect(),
+            hashers: [RandomState::new(), RandomState::new()],
+        }
+    }
+
+    /// Takes the rows out of `batches` that were seen before, and notes the others as hot up to the
+    /// log position `end`; returns how many went.
+    pub(crate) fn keep_first(
+        &self,
+        end: u64,
+        batches: &mut Vec<(Key, RecordBatch)>,
+    ) -> Result<usize> {
+        let mut dropped = 0;
+        for (key, batch) in batches.iter_mut() {
+            if let Some(table) = self.tables.get(key) {
+                let mut keys = Vec::new();
+                dropped += self.filter(table, batch, &mut keys)?;
+                table.seen().hot.push_back((end, keys));
+            }
+        }
+        batches.retain(|(_, batch)| batch.num_rows() > 0);
+        Ok(dropped)
+    }
+
+    /// The same for rows up to `end` that were decoded again, in place of what they were before.
+    pub(crate) fn keep_first_again(
+        &self,
+        end: u64,
+        tables: &mut BTreeMap<Key, Vec<RecordBatch>>,
+    ) -> Result<usize> {
+        for table in self.tables.values() {
+            let mut seen = table.seen();
+            while let Some((_, keys)) = seen.hot.pop_front_if(|(at, _)| *at <= end) {
+                for key in &keys {
+                    seen.all.remove(key);
+                }
+            }
+        }
+        let mut dropped = 0;
+        for (key, batches) in tables.iter_mut() {
+            let Some(table) = self.tables.get(key) else {
+                continue;
+            };
+            let mut keys = Vec::new();
+            for batch in batches.iter_mut() {
+                dropped += self.filter(table, batch, &mut keys)?;
+            }
+            batches.retain(|batch| batch.num_rows() > 0);
+            table.seen().hot.push_front((end, keys));
+        }
+        tables.retain(|_, batches| !batches.is_empty());
+        Ok(dropped)
+    }
+
+    /// Notes that the rows up to `end` are committed.
+    pub(crate) fn committed(&self, end: u64) {
+        for table in self.tables.values() {
+            let mut seen = table.seen();
+            while let Some((_, keys)) = seen.hot.pop_front_if(|(at, _)| *at <= end) {
+                seen.commit(keys);
+            }
+        }
+    }
+
+    fn filter(
+        &self,
+        table: &Table,
+        batch: &mut RecordBatch,
+        keys: &mut Vec<u128>,
+    ) -> Result<usize> {
+        let hashes = self.hashes(&table.columns, batch)?;
+        let mut seen = table.seen();
+        let mut keep = |hash: &Option<u128>| match hash {
+            Some(hash) => {
+                let new = seen.all.insert(*hash);
+                keys.extend(new.then_some(*hash));
+                new
+            }
+            None => true,
+        };
+        let mask: BooleanArray = hashes.iter().map(|hash| Some(keep(hash))).collect();
+        let before = batch.num_rows();
+        if mask.true_count() < before {
+            *batch = filter_record_batch(batch, &mask).map_err(failed)?;
+        }
+        Ok(before - batch.num_rows())
+    }
+
+    /// The key of each row; none where a column has no value.
+    fn hashes(&self, columns: &[String], batch: &RecordBatch) -> Result<Vec<Option<u128>>> {
+        let found: Option<Vec<&ArrayRef>> = columns
+            .iter()
+            .map(|name| batch.column_by_name(name))
+            .collect();
+        let Some(found) = found else {
+            return Ok(vec![None; batch.num_rows()]);
+        };
+        let columns = found.into_iter().map(canonical);
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let fields = columns
+            .iter()
+            .map(|c| SortField::new(c.data_type().clone()));
+        let converter = RowConverter::new(fields.collect()).map_err(failed)?;
+        let rows = converter.convert_columns(&columns).map_err(failed)?;
+        let hash = |row: &[u8]| {
+            let [low, high] = &self.hashers;
+            u128::from(low.hash_one(row)) | u128::from(high.hash_one(row)) << 64
+        };
+        let whole = |row: usize| columns.iter().all(|column| column.is_valid(row));
+        let rows = rows.iter().enumerate();
+        Ok(rows
+            .map(|(n, row)| whole(n).then(|| hash(row.data())))
+            .collect())
+    }
+}
+
+impl Table {
+    /// The state stays consistent at every step, so a panic elsewhere does not spoil it.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Notes keys, which are in `all`, as those of committed rows.
+    fn commit(&mut self, keys: Vec<u128>) {
+        self.committed.extend(keys);
+        while self.committed.len() > MOST_KNOWN {
+            if let Some(oldest) = self.committed.pop_front() {
+                self.all.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// The column in one type of each kind: a column may be widened from one file to the next.
+fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
+    let kind = match column.data_type() {
+        kind if kind.is_integer() => DataType::Int64,
+        kind if kind.is_floating() => DataType::Float64,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        kind => kind.clone(),
+    };
+    match kind == *column.data_type() {
+        true => Ok(column.clone()),
+        false => cast(column, &kind).map_err(failed),
+    }
+}
+
+fn failed(error: arrow::error::ArrowError) -> Error {
+    Error::internal("cannot compare rows by their dedup columns").with_source(error)
+}
