@@ -185,6 +185,19 @@ fn broker(page: &mut String, stats: &BrokerStats) {
             stats.connects,
         ),
         (
+            "sessions",
+            "gauge",
+            "MQTT sessions, of connected clients and of absent ones.",
+            stats.sessions,
+        ),
+        ("retained", "gauge", "Retained messages.", stats.retained),
+        (
+            "dropped_total",
+            "counter",
+            "Messages that a subscriber did not get because too many waited for it.",
+            stats.dropped,
+        ),
+        (
             "refused_connections_total",
             "counter",
             "Connections closed because there were too many.",

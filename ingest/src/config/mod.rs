@@ -124,7 +124,6 @@ impl IngestConfig {
 
 /// Where messages come from.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Source {
     /// A broker elsewhere, such as Mosquitto, EMQX or HiveMQ.
     External(MqttConfig),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod broker;
+mod conformance;
 mod copies;
 mod doors;
 mod durability;

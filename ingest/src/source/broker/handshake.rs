@@ -90,9 +90,11 @@ where
             return Ok(None);
         }
     };
+    let most_packet = connect.most_packet.unwrap_or(u32::MAX);
     match admit(hub, peer, connect).await {
         Ok(client) => Ok(Some(client)),
-        Err(refusal) => {
+        Err(mut refusal) => {
+            refusal.most_packet = most_packet;
             refuse(write, &refusal, is_v5).await?;
             Ok(None)
         }

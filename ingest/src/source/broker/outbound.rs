@@ -52,7 +52,7 @@ enum Gated {
     Packet(Outgoing),
     /// Acknowledgements of a group, and for each whether it is of QoS 2.
     Acks(Vec<u16>, Vec<bool>),
-    Delivery(Delivery, NonZeroU16, bool),
+    Delivery(Delivery, Option<NonZeroU16>, bool),
 }
 
 pub(super) struct Outbound<W> {
@@ -230,7 +230,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 Gated::Packet(packet) => self.send(packet, out),
                 Gated::Acks(ids, twos) => self.acknowledge(&ids, &twos, out),
                 Gated::Delivery(delivery, id, dup) => {
-                    self.encode_delivery(&delivery, Some(id), dup, out);
+                    self.encode_delivery(&delivery, id, dup, out);
                 }
             }
         }
@@ -249,13 +249,15 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 return;
             }
             let sequence = self.hub.journal.append(outbox.entries);
+            // Behind what waits already, so that the order of messages is kept.
+            let waiting = self.gate.back().map_or(0, |(sequence, _)| *sequence);
+            let sequence = sequence.max(waiting);
             for (delivery, id, dup) in outbox.packets {
-                match id {
-                    Some(id) if sequence > 0 => {
-                        self.gate
-                            .push_back((sequence, Gated::Delivery(delivery, id, dup)));
-                    }
-                    id => self.encode_delivery(&delivery, id, dup, out),
+                if sequence > 0 {
+                    let gated = Gated::Delivery(delivery, id, dup);
+                    self.gate.push_back((sequence, gated));
+                } else {
+                    self.encode_delivery(&delivery, id, dup, out);
                 }
             }
         }

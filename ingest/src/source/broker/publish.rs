@@ -29,7 +29,11 @@ impl Connection {
     pub(super) fn publish(&mut self, mut publish: Publish) -> Result<(), End> {
         self.resolve_alias(&mut publish)?;
         if !topic::is_topic_name(&publish.topic) || !limits::takes_topic(&publish.topic) {
-            return Err(End::Because(Reason::TopicNameInvalid));
+            let null = publish.topic.contains('\0');
+            return Err(End::Because(match null {
+                true => Reason::MalformedPacket,
+                false => Reason::TopicNameInvalid,
+            }));
         }
         let id = publish.packet_id.map_or(0, NonZeroU16::get);
         let mut dup = publish.dup;

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::{
-    RetainHandling, SubscribeAckReason, SubscriptionOptions, UnsubscribeAckReason,
+    DisconnectReasonCode as Reason, RetainHandling, SubscribeAckReason, SubscriptionOptions,
+    UnsubscribeAckReason,
 };
 
 use super::Hub;
@@ -52,7 +53,7 @@ impl Connection {
         identifier: Option<NonZeroU32>,
     ) -> Result<(), End> {
         if filters.iter().any(|(filter, _)| filter.contains('\0')) {
-            return Err(self.violation("a filter with a null character"));
+            return Err(End::Because(Reason::MalformedPacket));
         }
         let mut status = Vec::with_capacity(filters.len());
         let mut retained = Vec::new();
@@ -133,7 +134,7 @@ impl Connection {
 
     pub(super) fn unsubscribe(&mut self, id: NonZeroU16, filters: &[String]) -> Result<(), End> {
         if filters.iter().any(|filter| filter.contains('\0')) {
-            return Err(self.violation("a filter with a null character"));
+            return Err(End::Because(Reason::MalformedPacket));
         }
         let mut status = Vec::with_capacity(filters.len());
         for filter in filters {

@@ -46,6 +46,8 @@ pub(in crate::source::broker) struct LastWill {
 pub(in crate::source::broker) struct Refusal {
     pub(in crate::source::broker) code: Code,
     pub(in crate::source::broker) why: String,
+    /// The largest packet the client takes, as far as it has said.
+    pub(in crate::source::broker) most_packet: u32,
 }
 
 impl Refusal {
@@ -53,6 +55,7 @@ impl Refusal {
         Self {
             code,
             why: why.into(),
+            most_packet: u32::MAX,
         }
     }
 }
@@ -213,11 +216,17 @@ pub(in crate::source::broker) fn accepted_v3(session_present: bool) -> BytesMut 
 /// is closed without [MQTT-3.2.2-6 of 3.1.1].
 pub(in crate::source::broker) fn refused(refusal: &Refusal, is_v5: bool) -> BytesMut {
     if is_v5 {
-        return accepted_v5(v5::ConnectAck {
+        let mut ack = v5::ConnectAck {
             reason_code: refusal.code,
             reason_string: Some(refusal.why.as_str().into()),
             ..v5::ConnectAck::default()
-        });
+        };
+        let answer = accepted_v5(ack.clone());
+        if answer.len() <= refusal.most_packet as usize {
+            return answer;
+        }
+        ack.reason_string = None;
+        return accepted_v5(ack);
     }
     let code = match refusal.code {
         Code::UnsupportedProtocolVersion => 1,
