@@ -156,6 +156,69 @@ async fn passwords_are_asked_for() {
     assert_eq!((stats.connects, stats.refused_logins), (2, 4));
 }
 
+/// Connects as a user who wants a session that stays; true when there was one.
+async fn resume(address: SocketAddr, user: &str, password: &str) -> (Raw<v5::Codec>, bool) {
+    let connect = v5::Connect {
+        client_id: "device".into(),
+        session_expiry_interval_secs: 1_000,
+        username: Some(user.into()),
+        password: Some(password.as_bytes().to_vec().into()),
+        ..v5::Connect::default()
+    };
+    let (raw, ack) = Raw::v5(address, connect).await;
+    assert_eq!(u8::from(ack.reason_code), 0);
+    (raw, ack.session_present)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_inherited_by_one_who_may_not_have_it() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    // `bob` with `s2`.
+    let bob = "bob:$6$L68rnYTbQCPwtjrG$9FSUVQyRqib5KVox/ac0i0LdT3fVQygTzYHzgqqhbR8SJTKYo82R1oRM+gu+pY13YHdTjAeIBPyO1tF0QwsdpQ==\n";
+    let broker = BrokerConfig {
+        listen: local(),
+        users: file("users", &format!("{USERS}{bob}")),
+        acl: file("acl", "user alice\ntopic a/#\nuser bob\ntopic b/#\n"),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt");
+    let (mut alice, _) = resume(address, "alice", "secret").await;
+    let subscribe = v5::Subscribe {
+        packet_id: 1.try_into().unwrap(),
+        id: None,
+        user_properties: Vec::new(),
+        topic_filters: vec![("a/#".into(), v5::SubscriptionOptions::default())],
+    };
+    alice.send(v5::Packet::Subscribe(subscribe)).await;
+    assert!(matches!(
+        alice.receive().await,
+        Some(v5::Packet::SubscribeAck(_))
+    ));
+    let (alice, present) = resume(address, "alice", "secret").await;
+    assert!(present, "her own");
+    drop(alice);
+    let (mut bob, present) = resume(address, "bob", "s2").await;
+    assert!(!present, "hers is none of his");
+    // Nor may he publish where she may.
+    let foreign = publish_packet(1, false, "a/x", "{}");
+    bob.send(v5::Packet::from(foreign)).await;
+    let answer = bob.receive().await;
+    let refused = match &answer {
+        Some(v5::Packet::PublishAck(ack)) => u8::from(ack.reason_code),
+        Some(v5::Packet::Disconnect(goodbye)) => u8::from(goodbye.reason_code),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused, 0x87);
+    assert_eq!(ingest.stats().logged, 0);
+}
+
 /// A WebSocket to the embedded broker that offers `mqtt`.
 async fn web(address: SocketAddr) -> WebSocketStream<TcpStream> {
     let mut request = format!("ws://{address}/mqtt")

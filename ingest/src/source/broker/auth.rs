@@ -15,7 +15,7 @@ use catalog::Result;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
-use self::acl::Acl;
+use self::acl::{Acl, Allowed};
 use self::passwords::Passwords;
 use self::watched::Watched;
 use crate::config::BrokerConfig;
@@ -59,8 +59,9 @@ struct User {
 /// What a client that has been let in may do. Asked for every PUBLISH, so it must be cheap.
 #[derive(Debug, Clone)]
 pub(super) struct Rights {
-    user: User,
-    acl: Option<Arc<Acl>>,
+    user: Option<String>,
+    /// None: whatever it wants.
+    allowed: Option<Arc<Allowed>>,
 }
 
 /// Who is let in.
@@ -124,12 +125,14 @@ impl Access {
             tracing::info!(peer = %peer.address, "an MQTT client did not say who it is");
             return Verdict::NotAuthorized;
         }
+        let user = User {
+            name,
+            client: credentials.client_id.to_owned(),
+        };
+        let acl = self.acl.as_ref().map(Watched::current);
         Verdict::Granted(Rights {
-            user: User {
-                name,
-                client: credentials.client_id.to_owned(),
-            },
-            acl: self.acl.as_ref().map(Watched::current),
+            allowed: acl.map(|acl| Arc::new(acl.of(&user))),
+            user: user.name,
         })
     }
 
@@ -181,16 +184,21 @@ impl Users {
 }
 
 impl Rights {
+    /// Who it is, if it has proved that.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether the client may publish to the topic.
     pub(super) fn publish(&self, topic: &str) -> bool {
-        let acl = self.acl.as_ref();
-        acl.is_none_or(|acl| acl.may_publish(&self.user, topic))
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|allowed| allowed.publish(topic))
     }
 
     /// Whether the client may subscribe to the filter, given without `$share/group/`.
     pub(super) fn subscribe(&self, filter: &str) -> bool {
-        let acl = self.acl.as_ref();
-        acl.is_none_or(|acl| acl.may_subscribe(&self.user, filter))
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|allowed| allowed.subscribe(filter))
     }
 }
 

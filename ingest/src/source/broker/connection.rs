@@ -96,6 +96,12 @@ where
         return;
     };
     place.settle();
+    tracing::debug!(
+        client = client.wish.client,
+        user = client.rights.user(),
+        "an MQTT client is let in"
+    );
+    client.wish.clean |= hub.exceeds(&client.wish.client, &client.rights);
     let Some(entered) = hub.enter(&client.wish) else {
         let refusal = Refusal::new(ConnectAckReason::QuotaExceeded, "too many sessions");
         // It may be gone already.

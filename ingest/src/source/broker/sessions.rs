@@ -10,6 +10,7 @@ use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::DisconnectReasonCode as Reason;
 
 use super::Hub;
+use super::auth::Rights;
 use super::journal::Entry;
 use super::publication::Delivery;
 use super::router::Share;
@@ -130,6 +131,20 @@ impl Hub {
             link,
             released: Vec::new(),
             sequence,
+        })
+    }
+
+    /// Whether the session under a client id is subscribed to what `rights` do not allow: it is
+    /// another user's, or one from before the rules changed.
+    pub(super) fn exceeds(&self, client: &str, rights: &Rights) -> bool {
+        let session = self.sessions.by_client().get(client).cloned();
+        session.is_some_and(|session| {
+            let state = session.state();
+            state.filters.keys().any(|filter| {
+                let share = Share::parse(filter).ok().flatten();
+                let plain = share.as_ref().map_or(filter.as_str(), |s| &s.filter);
+                !rights.subscribe(plain)
+            })
         })
     }
 

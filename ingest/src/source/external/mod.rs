@@ -205,9 +205,8 @@ impl External {
             () = stop.cancelled() => {}
         }
         // With the reading half gone, what is in the log already is still acknowledged.
-        match (&mut writing.0).await {
-            Ok(Err(error)) => tracing::debug!(%error, "the last acknowledgements are not out"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = (&mut writing.0).await {
+            tracing::debug!(%error, "the last acknowledgements are not out");
         }
         Ok(())
     }

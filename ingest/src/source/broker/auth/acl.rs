@@ -5,7 +5,6 @@
 //! `%u` and `%c` for the user's name and the client id. What no line allows is denied, and a line
 //! that denies wins.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use catalog::{Error, Result};
@@ -76,11 +75,32 @@ impl Acl {
         Ok(acl)
     }
 
+    /// What holds for one client, its names filled in.
+    pub(super) fn of(&self, user: &User) -> Allowed {
+        let own = match &user.name {
+            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
+            None => &self.anonymous,
+        };
+        let own = own.iter().cloned();
+        let patterns = self.patterns.iter().filter_map(|rule| {
+            let filter = filled(&rule.filter, user)?;
+            let access = rule.access;
+            Some(Rule { access, filter })
+        });
+        Allowed(own.chain(patterns).collect())
+    }
+}
+
+/// The rules that hold for one client.
+#[derive(Debug)]
+pub(super) struct Allowed(Vec<Rule>);
+
+impl Allowed {
     /// Whether the client may publish to a topic.
-    pub(super) fn may_publish(&self, user: &User, topic: &str) -> bool {
+    pub(super) fn publish(&self, topic: &str) -> bool {
         let mut granted = false;
-        for (access, filter) in self.rules(user) {
-            if covers(&filter, topic) {
+        for Rule { access, filter } in &self.0 {
+            if covers(filter, topic) {
                 match access {
                     Access::Deny => return false,
                     Access::Write | Access::ReadWrite => granted = true,
@@ -93,32 +113,16 @@ impl Acl {
 
     /// Whether the client may have all that a filter brings. A filter that would bring what is
     /// denied too is refused as a whole, so that nothing need be asked at each delivery.
-    pub(super) fn may_subscribe(&self, user: &User, wanted: &str) -> bool {
+    pub(super) fn subscribe(&self, wanted: &str) -> bool {
         let mut granted = false;
-        for (access, filter) in self.rules(user) {
+        for Rule { access, filter } in &self.0 {
             match access {
-                Access::Deny if topic::overlaps(&filter, wanted) => return false,
-                Access::Read | Access::ReadWrite => granted |= covers(&filter, wanted),
+                Access::Deny if topic::overlaps(filter, wanted) => return false,
+                Access::Read | Access::ReadWrite => granted |= covers(filter, wanted),
                 Access::Deny | Access::Write => {}
             }
         }
         granted
-    }
-
-    /// The rules that hold for a client, its names filled in.
-    fn rules(&self, user: &User) -> impl Iterator<Item = (Access, Cow<'_, str>)> {
-        let own = match &user.name {
-            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
-            None => &self.anonymous,
-        };
-        let own = own
-            .iter()
-            .map(|rule| (rule.access, Cow::Borrowed(rule.filter.as_str())));
-        let patterns = self.patterns.iter().filter_map(|rule| {
-            let filter = filled(&rule.filter, user)?;
-            Some((rule.access, Cow::Owned(filter)))
-        });
-        own.chain(patterns)
     }
 }
 
@@ -219,18 +223,18 @@ pattern readwrite $SYS/own/%c
             (&root, "anything", true, true),
             (&root, "$SYS/x", false, false),
         ] {
-            assert_eq!(acl.may_publish(user, topic), write, "{user:?} {topic}");
-            assert_eq!(acl.may_subscribe(user, topic), read, "{user:?} {topic}");
+            assert_eq!(acl.of(user).publish(topic), write, "{user:?} {topic}");
+            assert_eq!(acl.of(user).subscribe(topic), read, "{user:?} {topic}");
         }
-        assert!(acl.may_subscribe(&alice, "pumps/a/+"));
+        assert!(acl.of(&alice).subscribe("pumps/a/+"));
         assert!(
-            !acl.may_subscribe(&alice, "pumps/+/status"),
+            !acl.of(&alice).subscribe("pumps/+/status"),
             "it brings secret ones"
         );
-        assert!(!acl.may_subscribe(&alice, "#"));
-        assert!(!acl.may_subscribe(&alice, "pumps/secret/#"));
-        assert!(acl.may_subscribe(&bob, "pumps/+/status"));
-        assert!(!acl.may_subscribe(&bob, "pumps/#"));
+        assert!(!acl.of(&alice).subscribe("#"));
+        assert!(!acl.of(&alice).subscribe("pumps/secret/#"));
+        assert!(acl.of(&bob).subscribe("pumps/+/status"));
+        assert!(!acl.of(&bob).subscribe("pumps/#"));
     }
 
     #[test]
@@ -238,15 +242,15 @@ pattern readwrite $SYS/own/%c
         let acl = Acl::parse("pattern readwrite own/%u/#\n").unwrap();
         for name in ["+", "#", "a/b", ""] {
             assert!(
-                !acl.may_publish(&user(Some(name), "c"), "own/other/x"),
+                !acl.of(&user(Some(name), "c")).publish("own/other/x"),
                 "{name}"
             );
             assert!(
-                !acl.may_publish(&user(Some(name), "c"), "own/a/b/x"),
+                !acl.of(&user(Some(name), "c")).publish("own/a/b/x"),
                 "{name}"
             );
         }
-        assert!(acl.may_publish(&user(Some("a"), "c"), "own/a/b"));
+        assert!(acl.of(&user(Some("a"), "c")).publish("own/a/b"));
     }
 
     #[test]

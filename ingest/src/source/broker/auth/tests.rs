@@ -40,7 +40,7 @@ async fn asked(
         password: login.map(|(_, password)| password.as_bytes()),
     });
     match verdict.await {
-        Verdict::Granted(rights) => Ok(rights.user.name),
+        Verdict::Granted(rights) => Ok(rights.user().map(str::to_owned)),
         Verdict::BadUserOrPassword => Err(0x86),
         Verdict::NotAuthorized => Err(0x87),
     }
