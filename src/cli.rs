@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    branch, cherry_pick, deadletters, diff, gc, load, log, merge, models, predict, reset, revert,
-    serve, sql, tag, train,
+    branch, cherry_pick, deadletters, diff, gc, load, log, maintain, merge, models, predict, reset,
+    revert, serve, sql, tag, train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
     Gc(gc::GcArgs),
+    Maintain(maintain::MaintainArgs),
     Demo(demo::DemoArgs),
 }
 

@@ -74,6 +74,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Branch(args) => commands::branch::run(args, settings).await,
         Command::Tag(args) => commands::tag::run(args, settings).await,
         Command::Gc(args) => commands::gc::run(args, settings).await,
+        Command::Maintain(args) => commands::maintain::run(args, settings).await,
         Command::Log(args) => commands::log::run(args, settings).await,
         Command::Diff(args) => commands::diff::run(args, settings).await,
         Command::Merge(args) => commands::merge::run(args, settings).await,

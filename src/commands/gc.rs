@@ -26,7 +26,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The rest goes in two steps: a run notes what nothing reaches, and a later run, at
 /// least the grace period after, looks again and deletes it. So run it regularly, for
 /// instance once a day. Ingest and queries need not stop.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_long_help = "\
 Examples:
   pumphouse gc --dry-run
@@ -73,6 +73,11 @@ pub(crate) async fn run(args: GcArgs, settings: Settings) -> Result<()> {
         true => output::print_json(&to_json(&report, &options)),
         false => output::print(&to_text(&report, &options)),
     }
+}
+
+/// What the settings alone ask for, in the background.
+pub(crate) fn background(settings: &Settings) -> Result<CollectOptions> {
+    options(&GcArgs::default(), settings)
 }
 
 fn options(args: &GcArgs, settings: &Settings) -> Result<CollectOptions> {
@@ -212,7 +217,7 @@ fn notes(report: &CollectReport, options: &CollectOptions) -> Vec<String> {
 }
 
 /// A size for people, in the largest unit that it has one of.
-fn bytes(size: u64) -> String {
+pub(crate) fn bytes(size: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match units.into_iter().find(|(_, bits)| size >> bits > 0) {
         Some((unit, bits)) => format!("{:.1} {unit}", size as f64 / (1u64 << bits) as f64),

@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod gc;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod maintain;
 pub(crate) mod merge;
 mod merging;
 pub(crate) mod models;

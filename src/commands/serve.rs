@@ -11,7 +11,7 @@ use crate::output;
 use crate::server::Server;
 use crate::settings::{Flag, Settings};
 
-/// Run the lakehouse: ingest, SQL server and predictions, until told to stop.
+/// Run the lakehouse: ingest, SQL server, maintenance and predictions, until told to stop.
 ///
 /// Prints `listening PART=ADDRESS` for every port it opens, then `ready`. On SIGTERM
 /// or Ctrl-C it stops taking messages, commits what it has, and ends; a second one ends it
@@ -23,7 +23,7 @@ Examples:
   pumphouse serve --lake s3://plant/lake --mqtt-url mqtt://broker:1883
   pumphouse serve --http 127.0.0.1:0 --flight 127.0.0.1:0 --mqtt 127.0.0.1:0   free ports")]
 pub(crate) struct ServeArgs {
-    /// Parts to run, separated by commas: ingest, query, ml [env: PUMPHOUSE_ROLES]
+    /// Parts to run, separated by commas: ingest, query, maintain, ml [env: PUMPHOUSE_ROLES]
     #[arg(long, value_name = "ROLES")]
     roles: Option<String>,
     /// Folder of this node's log and identity [env: PUMPHOUSE_DATA_DIR]

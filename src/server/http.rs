@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) token: Option<Secret>,
     pub(super) engine: Engine,
     pub(super) ingest: IngestPart,
+    /// What maintenance has done, when this process has that role.
+    pub(super) maintained: Option<Arc<super::maintain::Counters>>,
     pub(super) roles: Vec<Role>,
 }
 
@@ -109,6 +111,7 @@ async fn state_of_parts(state: &State) -> (&'static str, serde_json::Value) {
         "parts": {
             "ingest": ingest,
             "query": {"status": off_or(state, Role::Query, "ok")},
+            "maintain": {"status": off_or(state, Role::Maintain, "ok")},
             "ml": {"status": off_or(state, Role::Ml, "ok")},
         },
     });
@@ -140,7 +143,10 @@ fn off_or(state: &State, role: Role, otherwise: &'static str) -> &'static str {
 
 async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
     let stats = state.ingest.stats().await;
-    let text = metrics::render(stats.as_ref(), state.ingest.failure().is_some());
+    let mut text = metrics::render(stats.as_ref(), state.ingest.failure().is_some());
+    if let Some(counters) = &state.maintained {
+        counters.render(&mut text);
+    }
     (
         [(
             header::CONTENT_TYPE,

@@ -4,6 +4,7 @@ mod auth;
 mod http;
 mod iceberg;
 mod listen;
+mod maintain;
 mod metrics;
 mod origin;
 mod predict;
@@ -81,15 +82,19 @@ impl Server {
         let catalog = settings
             .has_role(Role::Query)
             .then(|| iceberg::router(settings, &lake));
-        let engine = new_engine(settings, lake, hot);
+        let engine = new_engine(settings, lake.clone(), hot);
         let ingest = IngestPart::new(ingest);
         let mut tasks = Tasks::new();
+        let maintained = settings
+            .has_role(Role::Maintain)
+            .then(|| tasks.maintain(settings, lake, &ingest));
 
         let http_addr = local_addr(&http)?;
         let state = http::State {
             token: settings.auth.token.clone(),
             engine: engine.clone(),
             ingest: ingest.clone(),
+            maintained,
             roles: settings.roles.clone(),
         };
         tasks.spawn(http::serve(
@@ -187,6 +192,20 @@ impl Tasks {
                 let _ = report.send(error).await;
             }
         }));
+    }
+
+    /// Starts the role `maintain`, and gives what it counts.
+    fn maintain(
+        &mut self,
+        settings: &Settings,
+        lake: Lake,
+        ingest: &IngestPart,
+    ) -> Arc<maintain::Counters> {
+        let counters = Arc::<maintain::Counters>::default();
+        let (ingest, stop) = (ingest.clone(), self.stop.clone());
+        let counted = Arc::clone(&counters);
+        self.spawn(maintain::run(lake, settings.clone(), ingest, counted, stop));
+        counters
     }
 
     async fn failed(&mut self) -> Error {

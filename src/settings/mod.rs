@@ -5,6 +5,7 @@
 //! `pumphouse.example.toml` holds them all at their defaults; a test compares.
 
 mod load;
+mod maintain;
 mod mqtt;
 mod units;
 
@@ -18,6 +19,7 @@ use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::{Flag, env_name, unknown_variables};
+pub(crate) use maintain::MaintainSettings;
 use mqtt::MqttSettings;
 pub(crate) use units::duration::{format as format_duration, parse as parse_duration};
 
@@ -41,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) query: QuerySettings,
     pub(crate) iceberg: IcebergSettings,
     pub(crate) ml: MlSettings,
+    pub(crate) maintain: MaintainSettings,
     pub(crate) gc: GcSettings,
     /// What is ingested: one rule per kind of message.
     #[serde(rename = "stream", skip_serializing)]
@@ -55,6 +58,8 @@ pub(crate) enum Role {
     Ingest,
     /// SQL over Arrow Flight.
     Query,
+    /// Compaction, retention, expiry and garbage collection.
+    Maintain,
     /// Predictions over HTTP.
     Ml,
 }
@@ -236,7 +241,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: "./pumphouse-data/node".into(),
-            roles: vec![Role::Ingest, Role::Query, Role::Ml],
+            roles: vec![Role::Ingest, Role::Query, Role::Maintain, Role::Ml],
             author: None,
             lake: LakeSettings::default(),
             listen: ListenSettings::default(),
@@ -247,6 +252,7 @@ impl Default for Settings {
             query: QuerySettings::default(),
             iceberg: IcebergSettings::default(),
             ml: MlSettings::default(),
+            maintain: MaintainSettings::default(),
             gc: GcSettings::default(),
             streams: vec![default_stream()],
         }
@@ -304,7 +310,7 @@ impl Default for GcSettings {
         Self {
             grace: hours(24),
             reflog: hours(7 * 24),
-            squash_ingest_after: Duration::ZERO,
+            squash_ingest_after: hours(7 * 24),
             keep_every: hours(1),
         }
     }
@@ -372,8 +378,9 @@ impl Settings {
     fn validate(&self) -> Result<()> {
         if self.roles.is_empty() {
             return Err(Error::invalid("roles is empty")
-                .with_hint("name at least one of ingest, query, ml"));
+                .with_hint("name at least one of ingest, query, maintain, ml"));
         }
+        self.maintain.validate()?;
         if self.query.memory_limit == 0 {
             return Err(Error::invalid("query.memory_limit is 0")
                 .with_hint("give it a value above 0, or leave it out for the default"));

@@ -1,0 +1,219 @@
+//! The role `maintain`: every so often each table of ingest's branch is compacted, rid of
+//! rows past their age and of old snapshots, one table after another; garbage collection
+//! follows on its own schedule.
+//!
+//! Ingest has precedence: while half of its buffer or of its log is taken, no group of files
+//! is begun. Pauses are random by a fifth, and grow while another node is first, so that
+//! several nodes on one lake share the work instead of doing it twice.
+
+mod counters;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catalog::{Content, ErrorKind, Key, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ingest::IngestStats;
+use lake::Lake;
+use rand::seq::SliceRandom;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::counters::Counters;
+use super::status::IngestPart;
+use crate::commands::gc;
+use crate::settings::Settings;
+
+/// The author of the commits made in the background.
+const AUTHOR: &str = "maintain";
+/// How long to wait before looking at a busy ingester again.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// A collection comes so much earlier after a start than after another collection.
+const FIRST_COLLECTION: u32 = 24;
+/// Pauses grow up to so many times the interval.
+const LONGEST_PAUSE: u32 = 8;
+
+/// Maintains the lake until `stop`. What fails is logged and counted, and tried again in
+/// the next round: maintenance never ends a process.
+pub(super) async fn run(
+    lake: Lake,
+    settings: Settings,
+    ingest: IngestPart,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let work = Work {
+        lake,
+        settings,
+        ingest,
+        counters,
+    };
+    tokio::select! {
+        () = work.rounds() => {}
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+struct Work {
+    lake: Lake,
+    settings: Settings,
+    ingest: IngestPart,
+    counters: Arc<Counters>,
+}
+
+impl Work {
+    async fn rounds(&self) {
+        let maintain = &self.settings.maintain;
+        let mut collect_after = maintain.gc_interval / FIRST_COLLECTION;
+        let mut collected = Instant::now();
+        let mut pause = 1;
+        loop {
+            let pace = rand::random_range(0.8..1.2);
+            tokio::time::sleep((maintain.interval * pause).mul_f64(pace)).await;
+            let overtaken = self.round().await;
+            pause = match overtaken {
+                true => (pause * 2).min(LONGEST_PAUSE),
+                false => 1,
+            };
+            if !maintain.gc_interval.is_zero() && collected.elapsed() >= collect_after {
+                self.collect().await;
+                collected = Instant::now();
+                collect_after = maintain.gc_interval.mul_f64(rand::random_range(0.8..1.2));
+            }
+        }
+    }
+
+    /// Each table once; whether others were first at one of them.
+    async fn round(&self) -> bool {
+        let started = Instant::now();
+        let mut tables = match self.tables().await {
+            Ok(tables) => tables,
+            Err(error) => {
+                self.counters.fail(&error);
+                tracing::warn!(%error, "cannot list the tables to maintain");
+                return false;
+            }
+        };
+        // In another order on every node, they seldom meet at a table.
+        tables.shuffle(&mut rand::rng());
+        let mut overtaken = false;
+        for key in tables {
+            match self.table(&key).await {
+                Ok(first) => overtaken |= !first,
+                // Dropped meanwhile, or of a kind that only its own engine writes.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
+                    tracing::debug!(table = %key, error = %e, "a table is not maintained");
+                }
+                Err(e) if e.kind() == ErrorKind::Conflict => overtaken = true,
+                Err(error) => {
+                    self.counters.fail(&error);
+                    tracing::warn!(table = %key, %error, "a table could not be maintained");
+                }
+            }
+        }
+        self.counters.round(started.elapsed());
+        overtaken
+    }
+
+    async fn tables(&self) -> Result<Vec<Key>> {
+        let head = self
+            .lake
+            .catalog()
+            .head(&self.settings.ingest.branch)
+            .await?;
+        let entries = head.entries()?.into_iter();
+        let tables = entries.filter(|(_, it)| matches!(it, Content::IcebergTable { .. }));
+        Ok(tables.map(|(key, _)| key).collect())
+    }
+
+    /// Maintains one table; false when others changed its files first.
+    async fn table(&self, key: &Key) -> Result<bool> {
+        let (lake, branch) = (&self.lake, self.settings.ingest.branch.as_str());
+        let maintain = &self.settings.maintain;
+        let removed = lake.retain(branch, key, None, false, AUTHOR).await?;
+        self.counters.retained(&removed);
+        let go_on = || self.ingest_has_room();
+        let compact = maintain.compact();
+        let compacted = lake.compact(branch, key, &compact, AUTHOR, &go_on).await?;
+        self.counters.compacted(&compacted);
+        if compacted.commits > 0 {
+            tracing::info!(
+                table = %key, commits = compacted.commits,
+                files = compacted.files_removed, into = compacted.files_added,
+                "compacted"
+            );
+        }
+        let expired = lake.expire(branch, key, maintain.expire(), AUTHOR).await?;
+        self.counters.expired(expired.snapshots);
+        Ok(compacted.conflicts == 0)
+    }
+
+    /// Waits until ingest has room; always true.
+    fn ingest_has_room(&self) -> BoxFuture<'_, bool> {
+        async {
+            while self
+                .ingest
+                .stats()
+                .await
+                .is_some_and(|stats| is_busy(&stats))
+            {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            true
+        }
+        .boxed()
+    }
+
+    async fn collect(&self) {
+        let options = match gc::background(&self.settings) {
+            Ok(options) => options,
+            Err(error) => {
+                self.counters.fail(&error);
+                tracing::warn!(%error, "garbage is not collected");
+                return;
+            }
+        };
+        match self.lake.collect(&options, &|_| {}).await {
+            Ok(report) => {
+                let deleted = report.deleted.total();
+                self.counters.collected(deleted);
+                tracing::info!(
+                    objects = deleted.objects,
+                    bytes = deleted.bytes,
+                    noted = report.condemned.total().objects,
+                    "collected garbage"
+                );
+            }
+            Err(error) => {
+                self.counters.fail(&error);
+                tracing::warn!(%error, "garbage could not be collected");
+            }
+        }
+    }
+}
+
+/// Whether half of what ingest may hold in memory or in its log is taken.
+fn is_busy(stats: &IngestStats) -> bool {
+    stats.buffer_bytes > stats.buffer_limit_bytes / 2
+        || stats.log_uncommitted_bytes > stats.log_limit_bytes / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maintenance_waits_for_an_ingester_that_fills_up() {
+        let stats = |buffer_bytes, log_uncommitted_bytes| IngestStats {
+            buffer_bytes,
+            buffer_limit_bytes: 100,
+            log_uncommitted_bytes,
+            log_limit_bytes: 1_000,
+            ..IngestStats::default()
+        };
+        assert!(!is_busy(&stats(50, 500)));
+        assert!(is_busy(&stats(51, 0)));
+        assert!(is_busy(&stats(0, 501)));
+    }
+}
