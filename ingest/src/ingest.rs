@@ -20,7 +20,7 @@ use crate::flush::Request;
 use crate::hot::Hot;
 use crate::identity::DataDir;
 use crate::pipeline::{self, LogEnd, Pipeline, Standing};
-use crate::source::broker::Broker;
+use crate::source::broker::{Broker, Ending};
 use crate::source::external::{External, Filters};
 use crate::stats::{Counters, IngestStats};
 use crate::tables::Tables;
@@ -46,8 +46,8 @@ pub struct Ingest {
     addresses: Vec<(&'static str, SocketAddr)>,
     stop: CancellationToken,
     sources: TaskTracker,
-    /// What has to end before the log is closed.
-    readers: TaskTracker,
+    /// The embedded broker, which has to end before the log does.
+    broker: Option<Ending>,
     requests: mpsc::UnboundedSender<Request>,
     failed: watch::Receiver<Option<Error>>,
     tasks: Vec<JoinHandle<()>>,
@@ -131,7 +131,7 @@ impl Ingest {
             addresses: Vec::new(),
             stop: CancellationToken::new(),
             sources: TaskTracker::new(),
-            readers: TaskTracker::new(),
+            broker: None,
             requests,
             failed,
             tasks: Vec::new(),
@@ -160,7 +160,7 @@ impl Ingest {
                 let folder = config.data_dir.join(BROKER_FOLDER);
                 let broker = Broker::bind(broker, &folder, writer, counters, stop, sources).await?;
                 self.addresses = broker.addresses();
-                self.readers = broker.readers();
+                self.broker = Some(broker.ending());
                 self.sources.spawn(broker.run());
             }
             Source::External(mqtt) => {
@@ -269,10 +269,8 @@ impl Ingest {
     pub async fn shutdown(mut self) -> Result<()> {
         self.stop.cancel();
         // The last wills of clients are messages too.
-        self.readers.close();
-        if timeout(CLIENTS_PATIENCE, self.readers.wait())
-            .await
-            .is_err()
+        if let Some(broker) = &self.broker
+            && timeout(CLIENTS_PATIENCE, broker.readers()).await.is_err()
         {
             tracing::warn!("some MQTT clients were still being read");
         }

@@ -81,3 +81,49 @@ fn a_subscriber_receives_what_is_published() {
         );
     }
 }
+
+/// What a small Mosquitto with persistence would keep: sessions, what waits for them, retained
+/// messages.
+#[test]
+fn what_waits_for_an_absent_subscriber_survives_a_kill() {
+    let site = Site::new().stream(STREAM);
+    let server = site.serve();
+    let subscribe = |server: &Server, args: &[&str]| {
+        let port = server.address("mqtt").rsplit_once(':').unwrap().1;
+        let session = [
+            "-p", port, "-V", "mqttv5", "-i", "s", "-c", "-x", "600", "-q", "2",
+        ];
+        let output = Command::new("mosquitto_sub")
+            .args(session)
+            .args(["-t", "pumps/#", "-F", "%q %r %p"])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    subscribe(&server, &["-E"]);
+    let topic = "pumps/north/p1/telemetry";
+    for qos in ["1", "2"] {
+        let payload = format!("{{\"pressure\": {qos}}}");
+        publish(&server, &["-q", qos, "-t", topic], &payload);
+    }
+    publish(&server, &["-q", "1", "-r", "-t", "pumps/kept"], "k");
+    server.kill();
+    let server = site.serve();
+    let patience = PATIENCE.as_secs().to_string();
+    let got = subscribe(&server, &["-C", "4", "-W", &patience]);
+    let mut lines: Vec<&str> = got.lines().collect();
+    // The retained message comes once more, since the client subscribes again.
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "1 0 k",
+            "1 0 {\"pressure\": 1}",
+            "1 1 k",
+            "2 0 {\"pressure\": 2}"
+        ]
+    );
+    server.wait_for_count("select count(*) as n from pumps.telemetry", 2);
+}

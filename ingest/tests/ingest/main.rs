@@ -10,6 +10,7 @@ mod durability;
 mod external;
 mod faults;
 mod foreign;
+mod mosquitto_clients;
 mod papers;
 mod rows;
 mod support;

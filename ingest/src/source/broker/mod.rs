@@ -135,10 +135,9 @@ impl Broker {
         Ok(Self { listener, hub })
     }
 
-    /// Ends with the reading half of the last connection, once the broker is told to stop: then
-    /// every message and will is handed to the log.
-    pub(crate) fn readers(&self) -> TaskTracker {
-        self.hub.readers.clone()
+    /// What ends the broker in order.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending(Arc::clone(&self.hub))
     }
 
     /// The addresses by name, with the ports the system chose when 0 was asked for.
@@ -149,6 +148,25 @@ impl Broker {
     /// Accepts clients until told to stop.
     pub(crate) async fn run(self) {
         self.listener.run(self.hub).await;
+    }
+}
+
+/// Ends a broker that was told to stop. Dropping it closes the journal, so that the next one on
+/// the same folder finds it at rest.
+pub(crate) struct Ending(Arc<Hub>);
+
+impl Ending {
+    /// Waits for the reading half of the last connection: then every message and will is handed to
+    /// the log.
+    pub(crate) async fn readers(&self) {
+        self.0.readers.close();
+        self.0.readers.wait().await;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.journal.close();
     }
 }
 

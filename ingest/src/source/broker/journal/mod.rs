@@ -31,7 +31,7 @@ pub(crate) struct Journal {
     queue: Mutex<Queue>,
     durable: watch::Receiver<u64>,
     waiting: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Journal {
             }),
             durable,
             waiting,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         };
         Ok((journal, model))
     }
@@ -86,10 +86,22 @@ impl Journal {
         queue.last += 1;
         let sequence = queue.last;
         if let Some(jobs) = &queue.jobs {
-            // The thread ends only with the journal.
+            // The thread ends only when the journal is closed.
             let _ = jobs.send(Job { sequence, entries });
         }
         sequence
+    }
+
+    /// Writes what was handed in, and ends. What comes later never becomes durable.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.jobs = None;
+        drop(queue);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            // A panic of the thread has been reported by its own message.
+            let _ = thread.join();
+        }
     }
 
     /// Follows the number of the last durable change.
@@ -113,11 +125,6 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        let queue = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
-        queue.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported by its own message.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
