@@ -15,6 +15,8 @@ use crate::wal::Record;
 /// Records decoded before their rows are shown: large enough to share the cost of a batch, small
 /// enough to hold a worker thread for only some milliseconds.
 pub(crate) const GROUP: usize = 1_024;
+/// Bytes of rows at which a group ends early: compressed bodies may hold far more than they take.
+const GROUP_BYTES: usize = 64 << 20;
 /// Times a message may ask for columns before it is given up.
 const MOST_NEEDS: usize = 4;
 /// Names tried for the dead-letter table.
@@ -59,23 +61,26 @@ impl Decoding {
         self.decoder.forget_schemas()
     }
 
-    /// Decodes `group`; every table of the batches exists.
+    /// Decodes records from the start of `group`, all of them unless they make too many rows, and
+    /// says how many. Every table of the batches exists.
     ///
     /// # Errors
     /// `Internal`, which is a fault of this crate; everything else makes dead letters.
-    pub(crate) async fn decode(&mut self, group: &[Record]) -> Result<Decoded> {
+    pub(crate) async fn decode(&mut self, group: &[Record]) -> Result<(usize, Decoded)> {
         // What was wrong with a table may have been mended since the last group.
         self.decoder.pardon();
         for (key, reason) in &self.refused {
             self.decoder.refuse(key, reason);
         }
-        for (index, record) in group.iter().enumerate() {
-            self.push(record, group.len() - index).await?;
+        let mut done = 0;
+        while done < group.len() && self.decoder.bytes() < GROUP_BYTES {
+            self.push(&group[done], group.len() - done).await?;
+            done += 1;
         }
         if self.decoder.has_dead_letters() && !self.dead_letters_ready {
             self.provide_dead_letters().await?;
         }
-        self.decoder.finish()
+        Ok((done, self.decoder.finish()?))
     }
 
     /// Decodes one record, asking the lake for columns it needs.

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::births::BirthLog;
 use crate::buffer::Buffer;
 use crate::config::IngestConfig;
+use crate::decode::Decoded;
 use crate::decoding::{Decoding, GROUP};
 use crate::flush::{Changed, Ended, Flusher, Request};
 use crate::identity::Identity;
@@ -277,20 +278,30 @@ impl Decodes {
         }
     }
 
-    async fn decode(&mut self, group: &[Record]) -> Result<()> {
-        let in_lake = group.partition_point(|record| record.position <= self.in_lake);
-        let (in_lake, new) = group.split_at(in_lake);
-        if let Some(last) = in_lake.last() {
-            let decoded = self.decoding.decode(in_lake).await?;
-            self.births.add(last.position, decoded.births);
+    async fn decode(&mut self, mut group: &[Record]) -> Result<()> {
+        while !group.is_empty() {
+            if self.changed.take() {
+                self.decoding.look_again()?;
+            }
+            let in_lake = group.partition_point(|record| record.position <= self.in_lake);
+            let part = if in_lake > 0 { &group[..in_lake] } else { group };
+            let (done, decoded) = self.decoding.decode(part).await?;
+            let (now, later) = group.split_at(done);
+            match now.last() {
+                Some(last) if in_lake > 0 => self.births.add(last.position, decoded.births),
+                Some(last) => self.publish(last, decoded)?,
+                None => {}
+            }
+            group = later;
+            if !group.is_empty() {
+                self.buffer.wait_for_room().await;
+            }
         }
-        let Some(last) = new.last() else {
-            return Ok(());
-        };
-        if self.changed.take() {
-            self.decoding.look_again()?;
-        }
-        let mut decoded = self.decoding.decode(new).await?;
+        Ok(())
+    }
+
+    /// Shows what was decoded up to `last`.
+    fn publish(&self, last: &Record, mut decoded: Decoded) -> Result<()> {
         let repeated = self
             .unique
             .keep_first(last.position, &mut decoded.batches)?;

@@ -95,7 +95,10 @@ impl Tables {
         let fields = columns.fields().iter();
         // Whether a message fits the columns there are is seen when it is decoded for them.
         let lacking: Vec<FieldRef> = fields
-            .filter(|field| schema.field_with_name(field.name()).is_err())
+            .filter(|field| {
+                let has = schema.field_with_name(field.name());
+                !has.is_ok_and(|has| holds(has.data_type(), field.data_type()))
+            })
             .cloned()
             .collect();
         if lacking.is_empty() {
@@ -140,6 +143,19 @@ impl Tables {
     }
 }
 
+/// Whether a column has the fields and the width that are wanted of it.
+fn holds(has: &DataType, wanted: &DataType) -> bool {
+    match (has, wanted) {
+        (DataType::Int32, DataType::Int64) | (DataType::Float32, DataType::Float64) => false,
+        (DataType::Struct(has), DataType::Struct(wanted)) => wanted.iter().all(|wanted| {
+            let has = has.find(wanted.name());
+            has.is_some_and(|(_, has)| holds(has.data_type(), wanted.data_type()))
+        }),
+        (DataType::List(has), DataType::List(wanted)) => holds(has.data_type(), wanted.data_type()),
+        _ => true,
+    }
+}
+
 /// Whether a table of columns `has` takes rows of columns `wanted`.
 fn takes(has: &SchemaRef, wanted: &SchemaRef) -> bool {
     let same = |has: &DataType, wanted: &DataType| match (has, wanted) {
@@ -171,4 +187,31 @@ fn is_broken(error: &Error) -> bool {
 /// Whether writing the same rows to the same table again would fail again.
 pub(crate) fn is_lasting(error: &Error) -> bool {
     refuses(error) || is_broken(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Kind;
+
+    #[test]
+    fn fields_inside_structs_and_widths_are_looked_at() {
+        let of = |text: &str| Kind::parse(text).unwrap().data_type();
+        let has = of("struct<a: int, l: list<struct<x: float>>>");
+        for wanted in [
+            "struct<a: int>",
+            "struct<l: list<struct<x: float>>>",
+            "string",
+        ] {
+            assert!(holds(&has, &of(wanted)), "{wanted}");
+        }
+        for wanted in [
+            "struct<b: int>",
+            "struct<a: long>",
+            "struct<l: list<struct<y: float>>>",
+            "struct<l: list<struct<x: double>>>",
+        ] {
+            assert!(!holds(&has, &of(wanted)), "{wanted}");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 //! then decodes the message again.
 
 mod bare;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod bench;
 mod builder;
 mod compression;
 mod convert;
@@ -60,6 +62,8 @@ pub(crate) struct Decoder {
     dead_letter_table: Key,
     max_message_bytes: usize,
     births: Births,
+    /// Bytes of what was pushed since the last batches, more or less.
+    bytes: usize,
     /// Batches cut early because their table's schema changed.
     cut: Vec<(Key, RecordBatch)>,
 }
@@ -129,6 +133,7 @@ impl Decoder {
             dead_letter_table: config.dead_letter_table.clone(),
             max_message_bytes: config.max_message_bytes,
             births: Births::default(),
+            bytes: 0,
             cut: Vec::new(),
         })
     }
@@ -167,7 +172,10 @@ impl Decoder {
         };
         let rows = table.rows.as_mut();
         match stream.decode(&received, &mut self.births, rows, capacity) {
-            Ok(()) => Ok(()),
+            Ok(bytes) => {
+                self.bytes += bytes;
+                Ok(())
+            }
             Err(Problem::Dead(reason)) => {
                 self.dead.push(message, &reason, Some(&stream.name));
                 Ok(())
@@ -239,6 +247,11 @@ impl Decoder {
         self.dead_letter_table = key;
     }
 
+    /// Bytes of the rows that [`Decoder::finish`] will give, more or less.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether [`Decoder::finish`] will give dead letters.
     pub(crate) fn has_dead_letters(&self) -> bool {
         self.dead.count > 0
@@ -260,6 +273,7 @@ impl Decoder {
                 .batches
                 .push((self.dead_letter_table.clone(), batch));
         }
+        self.bytes = 0;
         decoded.births = self.births.take_learned();
         decoded.sparkplug = self.births.take_counts();
         Ok(decoded)

@@ -108,7 +108,7 @@ impl Stream {
         columns
     }
 
-    /// Adds the message's rows to `rows`.
+    /// Adds the message's rows to `rows`; the bytes they take, more or less.
     ///
     /// # Errors
     /// A [`Problem`], and then `rows` is as before.
@@ -118,14 +118,15 @@ impl Stream {
         births: &mut Births,
         rows: Option<&mut TableRows>,
         capacity: usize,
-    ) -> Result<(), Problem> {
+    ) -> Result<usize, Problem> {
         let body = compression::body(message.payload, self.compression, self.most_bytes)?;
         let mut cells = self.cells(message, &body, births, rows.as_deref())?;
         cells.bytes += body.len();
+        let bytes = cells.bytes;
         if let Some(rows) = rows {
             rows.append(cells, capacity);
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn cells<'a>(

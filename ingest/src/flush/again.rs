@@ -173,11 +173,15 @@ impl Flusher {
             let mut group = self.log.next(GROUP).await?;
             group.retain(|record| record.position <= end);
             position = group.last().map_or(end, |last| last.position);
-            let decoded = decoding.decode(&group).await?;
-            rows += decoded.rows + decoded.dead_letters;
-            dead_letters += decoded.dead_letters;
-            for (key, batch) in decoded.batches {
-                tables.entry(key).or_default().push(batch);
+            let mut rest = group.as_slice();
+            while !rest.is_empty() {
+                let (done, decoded) = decoding.decode(rest).await?;
+                rest = &rest[done..];
+                rows += decoded.rows + decoded.dead_letters;
+                dead_letters += decoded.dead_letters;
+                for (key, batch) in decoded.batches {
+                    tables.entry(key).or_default().push(batch);
+                }
             }
         }
         rows -= self.unique.keep_first_again(end, &mut tables)?;

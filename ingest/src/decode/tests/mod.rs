@@ -6,10 +6,14 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
+use super::bench::{Bench, RECEIVED};
 use super::*;
 use crate::config::{BrokerConfig, Source, StreamConfig};
 
-const RECEIVED: i64 = 1_700_000_000_000_000;
+mod formats;
+mod nested;
+mod round_trip;
+mod swarm;
 
 fn stream(columns: &[(&str, &str)]) -> StreamConfig {
     let own = |(name, kind): &(&str, &str)| ((*name).to_owned(), (*kind).to_owned());
@@ -41,46 +45,52 @@ fn message(topic: &str, payload: &[u8]) -> Message {
     }
 }
 
-/// Pushes a payload, giving the table every column it asks for.
-fn push(decoder: &mut Decoder, schema: &mut Option<SchemaRef>, payload: &str) {
-    let message = message("pumps/north/p7/telemetry", payload.as_bytes());
-    while let Err(need) = decoder.push(&message, 4) {
-        let merged = match schema.take() {
-            None => need.spec.schema,
-            Some(old) => Arc::new(
-                Schema::try_merge([old.as_ref().clone(), need.columns.as_ref().clone()]).unwrap(),
-            ),
-        };
-        decoder.set_schema(&need.key, &merged).unwrap();
-        *schema = Some(merged);
+/// A bench with the stream, and the payloads pushed.
+fn pushed(stream: StreamConfig, payloads: &[&[u8]]) -> Decoded {
+    let mut bench = Bench::new(vec![stream]);
+    for payload in payloads {
+        bench.push(b"pumps/north/p7/telemetry", payload);
     }
+    bench.finish()
 }
 
-/// The one batch of rows that the payloads make.
-fn rows(columns: &[(&str, &str)], payloads: &[&str]) -> RecordBatch {
-    let mut decoder = decoder(columns);
-    let mut schema = None;
-    for payload in payloads {
-        push(&mut decoder, &mut schema, payload);
-    }
-    let decoded = decoder.finish().unwrap();
+/// All rows that a stream makes of the payloads, in one batch.
+fn rows_of(stream: StreamConfig, payloads: &[&[u8]]) -> RecordBatch {
+    let decoded = pushed(stream, payloads);
     assert_eq!(decoded.dead_letters, 0, "{:?}", decoded.batches);
     assert_eq!(decoded.batches.len(), 1);
     decoded.batches[0].1.clone()
 }
 
 /// The reason the last payload becomes a dead letter for.
-fn reason(columns: &[(&str, &str)], payloads: &[&str]) -> String {
-    let mut decoder = decoder(columns);
-    let mut schema = None;
-    for payload in payloads {
-        push(&mut decoder, &mut schema, payload);
-    }
-    let decoded = decoder.finish().unwrap();
+fn reason_of(stream: StreamConfig, payloads: &[&[u8]]) -> String {
+    let decoded = pushed(stream, payloads);
     assert_eq!(decoded.dead_letters, 1, "{payloads:?}");
-    assert_eq!(decoded.rows, payloads.len() - 1);
     let (_, letters) = decoded.batches.last().unwrap();
     letters["reason"].as_string::<i32>().value(0).to_owned()
+}
+
+fn rows(columns: &[(&str, &str)], payloads: &[&str]) -> RecordBatch {
+    let payloads: Vec<&[u8]> = payloads.iter().map(|p| p.as_bytes()).collect();
+    rows_of(stream(columns), &payloads)
+}
+
+fn reason(columns: &[(&str, &str)], payloads: &[&str]) -> String {
+    let payloads: Vec<&[u8]> = payloads.iter().map(|p| p.as_bytes()).collect();
+    reason_of(stream(columns), &payloads)
+}
+
+/// Rows as JSON lines, without the columns every row here has.
+fn lines(batch: &RecordBatch) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut writer = arrow::json::LineDelimitedWriter::new(&mut out);
+    let common = ["site", "pump", "ts"];
+    let fields = batch.schema_ref().fields().iter().enumerate();
+    let kept = fields.filter(|(_, field)| !common.contains(&field.name().as_str()));
+    let kept: Vec<usize> = kept.map(|(at, _)| at).collect();
+    writer.write(&batch.project(&kept).unwrap()).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    text.lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -196,31 +206,49 @@ fn unknown_topics_and_large_payloads_are_dead_letters() {
 
 #[test]
 fn a_new_field_cuts_the_batch() {
-    let mut decoder = decoder(&[]);
-    let mut schema = None;
-    push(&mut decoder, &mut schema, r#"{"a":1}"#);
-    push(&mut decoder, &mut schema, r#"{"a":2,"b":3}"#);
-    let decoded = decoder.finish().unwrap();
+    let decoded = pushed(stream(&[]), &[br#"{"a":1}"#, br#"{"a":2,"b":3}"#]);
     assert_eq!((decoded.rows, decoded.batches.len()), (2, 2));
     assert!(decoded.batches[1].1.column_by_name("b").is_some());
 }
 
-proptest! {
-    /// Any bytes are a row, a dead letter or a wish for columns, never a panic.
-    #[test]
-    fn no_bytes_break_it(payload in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut decoder = decoder(&[]);
-        let _ = decoder.push(&message("pumps/a/b/telemetry", &payload), 1);
-        decoder.finish().unwrap();
-    }
+#[test]
+fn a_message_that_needs_columns_half_way_is_whole_or_nothing() {
+    let decoded = pushed(
+        stream(&[]),
+        &[
+            br#"[{"a":1},{"a":2}]"#,
+            br#"[{"a":3},{"b":1},{"c":true},{"a":"x"}]"#,
+            br#"[{"a":3},{"b":1},{"c":true},{"a":4}]"#,
+        ],
+    );
+    assert_eq!((decoded.rows, decoded.dead_letters), (6, 1));
+    let all = decoded
+        .batches
+        .iter()
+        .filter_map(|(_, b)| b.column_by_name("a"));
+    let values = all.flat_map(|a| a.as_primitive::<Float64Type>().iter().flatten());
+    assert_eq!(values.collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0]);
+}
 
-    /// The same for what looks like JSON.
-    #[test]
-    fn no_json_breaks_it(payload in r#"\{("[a-c]":(-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|"[^"]{0,9}"|null|true|\[\]|\{\}),?){0,4}\}"#) {
-        let mut decoder = decoder(&[("a", "timestamp"), ("b", "int")]);
-        let mut schema = None;
-        push(&mut decoder, &mut schema, &payload);
-        let decoded = decoder.finish().unwrap();
-        prop_assert_eq!(decoded.rows + decoded.dead_letters, 1);
+#[test]
+fn a_group_of_large_rows_makes_several_batches() {
+    let mut table =
+        table::TableRows::new(Arc::new(Schema::new(vec![arrow::datatypes::Field::new(
+            "a",
+            DataType::Utf8,
+            true,
+        )])));
+    for n in 0..5 {
+        let cells = vec![convert::Cell::Text("x".into()), convert::Cell::Null];
+        let bytes = if n == 2 { 1 << 30 } else { 1 };
+        table.append(rows::Cells { cells, bytes }, 1);
     }
+    let rows: Vec<usize> = table
+        .take()
+        .unwrap()
+        .iter()
+        .map(RecordBatch::num_rows)
+        .collect();
+    assert_eq!(rows, [6, 4]);
+    assert!(table.take().unwrap().is_empty());
 }
