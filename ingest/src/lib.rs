@@ -15,6 +15,9 @@ pub mod deadletters;
 mod decode;
 mod decoding;
 mod flush;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hot;
 mod identity;
 mod ingest;

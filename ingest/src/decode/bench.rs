@@ -7,8 +7,10 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use catalog::Key;
 
+#[cfg(test)]
+use super::Certificate;
 use super::kind::Column;
-use super::{Certificate, Decoded, Decoder, Need};
+use super::{Decoded, Decoder, Need};
 use crate::config::{BrokerConfig, IngestConfig, Source, StreamConfig};
 use crate::wal::Message;
 
@@ -16,6 +18,12 @@ use crate::wal::Message;
 pub(crate) const RECEIVED: i64 = 1_700_000_000_000_000;
 /// Times a message may ask for columns, as for the real tables.
 const MOST_NEEDS: usize = 4;
+
+/// Bytes of rows, and dead letters.
+pub(crate) struct Pending {
+    pub(crate) bytes: usize,
+    pub(crate) dead_letters: usize,
+}
 
 /// A decoder on tables in memory.
 pub(crate) struct Bench {
@@ -89,6 +97,14 @@ impl Bench {
         true
     }
 
+    /// What waits to be finished.
+    pub(crate) fn pending(&self) -> Pending {
+        Pending {
+            bytes: self.decoder.bytes,
+            dead_letters: self.decoder.dead.count,
+        }
+    }
+
     /// Everything since the last call.
     pub(crate) fn finish(&mut self) -> Decoded {
         self.decoder
@@ -97,6 +113,7 @@ impl Bench {
     }
 
     /// Remembers certificates of another decoder.
+    #[cfg(test)]
     pub(crate) fn restore(&mut self, births: &[Certificate]) {
         for birth in births {
             self.decoder.restore(birth);

@@ -6,6 +6,8 @@
 //! that a slow or absent lake costs disk and not memory.
 
 mod dedup;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod header;
 mod reader;
 mod record;
@@ -30,6 +32,8 @@ use dedup::Redeliveries;
 pub(crate) use shared::Fill;
 use shared::Shared;
 
+#[cfg(any(test, fuzzing))]
+pub use fuzz::replay as fuzz_replay;
 pub(crate) use reader::LogReader;
 pub(crate) use record::{Message, Record};
 pub(crate) use segment::Loss;

@@ -11,7 +11,7 @@ mod metric;
 mod names;
 mod proto;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -78,17 +78,17 @@ pub(super) fn rows(source: &Source<'_>, body: &[u8], births: &mut Births) -> Res
     if payload.seq.is_some_and(|seq| seq > 255) {
         return Err("the sequence number is above 255".into());
     }
-    births.follow(
-        address,
-        payload.seq,
-        act == Act::Birth && address.device.is_none(),
-    );
+    let of_node = address.device.is_none();
+    // The broker sends an edge node's death, which has no place in the sequence.
+    if !(of_node && act == Act::Death) {
+        births.follow(address, payload.seq, of_node && act == Act::Birth);
+    }
     let rows = match (act, &birth) {
         (Act::Data, None) => {
             births.counts.unborn += 1;
             return Err(unborn(address));
         }
-        (Act::Death, birth) if address.device.is_none() => {
+        (Act::Death, birth) if of_node => {
             vec![death_of_node(&payload, birth.as_deref())?]
         }
         (_, birth) => dated(&payload, birth.as_deref(), source.time, act)?,

@@ -35,15 +35,63 @@ fn aliased(alias: u64, value: MetricValue) -> Metric {
     }
 }
 
-fn payload(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Vec<u8> {
+fn message(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Payload {
     let metrics = metrics.iter().map(|m| Bytes::from(m.encode_to_vec()));
-    let payload = Payload {
+    Payload {
         timestamp: Some(timestamp),
         metrics: metrics.collect(),
         seq: Some(seq),
         ..Payload::default()
+    }
+}
+
+fn payload(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Vec<u8> {
+    message(timestamp, seq, metrics).encode_to_vec()
+}
+
+/// Messages of an edge node, to make odd ones of.
+pub(in crate::decode) fn samples() -> Vec<(&'static str, Payload)> {
+    let bytes = MetricValue::Bytes(Bytes::from_static(&[1, 0, 0, 0, 0x80]));
+    let births = vec![
+        named("bdSeq", 0, 4, MetricValue::Long(1)),
+        named("a/b", 1, 3, MetricValue::Int(7)),
+        named("a b", 2, 10, MetricValue::Double(0.5)),
+        named("flags", 3, 32, bytes.clone()),
+        named("text", 4, 12, MetricValue::Text("x".into())),
+        named("at", 5, 13, MetricValue::Long(1_583_748_915_250)),
+    ];
+    let data = |seq| {
+        let late = Metric {
+            timestamp: Some(5),
+            ..aliased(1, MetricValue::Int(u32::MAX))
+        };
+        message(
+            1_583_748_915_250,
+            seq,
+            vec![
+                aliased(2, MetricValue::Double(1.5)),
+                late,
+                aliased(3, bytes.clone()),
+            ],
+        )
     };
-    payload.encode_to_vec()
+    vec![
+        (
+            "spBv1.0/g/NBIRTH/n",
+            message(1_583_748_915_000, 0, births.clone()),
+        ),
+        (
+            "spBv1.0/g/DBIRTH/n/d",
+            message(1_583_748_915_000, 1, births[1..].to_vec()),
+        ),
+        ("spBv1.0/g/NDATA/n", data(2)),
+        ("spBv1.0/g/DDATA/n/d", data(3)),
+        (
+            "spBv1.0/g/DDEATH/n/d",
+            message(1_583_748_916_000, 4, vec![]),
+        ),
+        ("spBv1.0/g/NDEATH/n", message(1, 0, births[..1].to_vec())),
+    ]
 }
 
 fn node_birth(seq: u64) -> Vec<u8> {

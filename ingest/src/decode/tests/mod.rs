@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
-use proptest::prelude::*;
 
 use super::bench::{Bench, RECEIVED};
 use super::*;
