@@ -284,7 +284,11 @@ impl Decodes {
                 self.decoding.look_again()?;
             }
             let in_lake = group.partition_point(|record| record.position <= self.in_lake);
-            let part = if in_lake > 0 { &group[..in_lake] } else { group };
+            let part = if in_lake > 0 {
+                &group[..in_lake]
+            } else {
+                group
+            };
             let (done, decoded) = self.decoding.decode(part).await?;
             let (now, later) = group.split_at(done);
             match now.last() {

@@ -216,7 +216,9 @@ impl Stream {
             return Ok(true);
         }
         let value = match value {
-            Value::Object(_) | Value::List(_) if self.nested == Nested::Text => nested_text(value),
+            Value::Object(_) | Value::List(_) if self.nested == Nested::Text => {
+                Value::Text(value.to_json().into())
+            }
             value => value,
         };
         rows.set(name, value, self.declared.get(name).or(kind))?;
@@ -296,8 +298,4 @@ impl Stream {
             most: self.most_bytes,
         }
     }
-}
-
-fn nested_text<'a>(value: Value<'_>) -> Value<'a> {
-    Value::Text(value.to_json().into())
 }

@@ -130,8 +130,8 @@ mod tests {
 
     const MICROS: i64 = 1_583_748_915_250_000;
 
-    fn auto(value: Value<'_>) -> Option<i64> {
-        micros(&value, TimeFormat::Auto).ok()
+    fn auto(value: &Value<'_>) -> Option<i64> {
+        micros(value, TimeFormat::Auto).ok()
     }
 
     #[test]
@@ -144,10 +144,10 @@ mod tests {
             "1583748915.25",
             "1583748915250",
         ] {
-            assert_eq!(auto(Value::Text(text.into())), Some(MICROS), "{text}");
+            assert_eq!(auto(&Value::Text(text.into())), Some(MICROS), "{text}");
         }
         let whole = "2020-03-09 10:15:15";
-        assert_eq!(auto(Value::Text(whole.into())), Some(MICROS - 250_000));
+        assert_eq!(auto(&Value::Text(whole.into())), Some(MICROS - 250_000));
         for text in [
             "",
             "yesterday",
@@ -157,22 +157,22 @@ mod tests {
             "inf",
             "1e999",
         ] {
-            assert_eq!(auto(Value::Bare(text.into())), None, "{text}");
+            assert_eq!(auto(&Value::Bare(text.into())), None, "{text}");
         }
     }
 
     #[test]
     fn epochs_are_told_by_magnitude() {
-        assert_eq!(auto(Value::Int(1_583_748_915)), Some(MICROS - 250_000));
-        assert_eq!(auto(Value::Int(1_583_748_915_250)), Some(MICROS));
-        assert_eq!(auto(Value::Int(MICROS)), Some(MICROS));
-        assert_eq!(auto(Value::Int(1_583_748_915_250_000_999)), Some(MICROS));
-        assert_eq!(auto(Value::Float(1_583_748_915.25)), Some(MICROS));
-        assert_eq!(auto(Value::Float(1_583_748_915_250.0)), Some(MICROS));
-        assert_eq!(auto(Value::Float(1e300)), None);
-        assert_eq!(auto(Value::Float(f64::NAN)), None);
-        assert_eq!(auto(Value::UInt(u64::MAX)), None);
-        assert_eq!(auto(Value::Int(i64::MIN)), Some(i64::MIN.div_euclid(1000)));
+        assert_eq!(auto(&Value::Int(1_583_748_915)), Some(MICROS - 250_000));
+        assert_eq!(auto(&Value::Int(1_583_748_915_250)), Some(MICROS));
+        assert_eq!(auto(&Value::Int(MICROS)), Some(MICROS));
+        assert_eq!(auto(&Value::Int(1_583_748_915_250_000_999)), Some(MICROS));
+        assert_eq!(auto(&Value::Float(1_583_748_915.25)), Some(MICROS));
+        assert_eq!(auto(&Value::Float(1_583_748_915_250.0)), Some(MICROS));
+        assert_eq!(auto(&Value::Float(1e300)), None);
+        assert_eq!(auto(&Value::Float(f64::NAN)), None);
+        assert_eq!(auto(&Value::UInt(u64::MAX)), None);
+        assert_eq!(auto(&Value::Int(i64::MIN)), Some(i64::MIN.div_euclid(1000)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn aliased(alias: u64, value: MetricValue) -> Metric {
     }
 }
 
-fn message(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Payload {
+fn message(timestamp: u64, seq: u64, metrics: &[Metric]) -> Payload {
     let metrics = metrics.iter().map(|m| Bytes::from(m.encode_to_vec()));
     Payload {
         timestamp: Some(timestamp),
@@ -45,7 +45,7 @@ fn message(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Payload {
     }
 }
 
-fn payload(timestamp: u64, seq: u64, metrics: Vec<Metric>) -> Vec<u8> {
+fn payload(timestamp: u64, seq: u64, metrics: &[Metric]) -> Vec<u8> {
     message(timestamp, seq, metrics).encode_to_vec()
 }
 
@@ -68,7 +68,7 @@ pub(in crate::decode) fn samples() -> Vec<(&'static str, Payload)> {
         message(
             1_583_748_915_250,
             seq,
-            vec![
+            &[
                 aliased(2, MetricValue::Double(1.5)),
                 late,
                 aliased(3, bytes.clone()),
@@ -76,21 +76,15 @@ pub(in crate::decode) fn samples() -> Vec<(&'static str, Payload)> {
         )
     };
     vec![
-        (
-            "spBv1.0/g/NBIRTH/n",
-            message(1_583_748_915_000, 0, births.clone()),
-        ),
+        ("spBv1.0/g/NBIRTH/n", message(1_583_748_915_000, 0, &births)),
         (
             "spBv1.0/g/DBIRTH/n/d",
-            message(1_583_748_915_000, 1, births[1..].to_vec()),
+            message(1_583_748_915_000, 1, &births[1..]),
         ),
         ("spBv1.0/g/NDATA/n", data(2)),
         ("spBv1.0/g/DDATA/n/d", data(3)),
-        (
-            "spBv1.0/g/DDEATH/n/d",
-            message(1_583_748_916_000, 4, vec![]),
-        ),
-        ("spBv1.0/g/NDEATH/n", message(1, 0, births[..1].to_vec())),
+        ("spBv1.0/g/DDEATH/n/d", message(1_583_748_916_000, 4, &[])),
+        ("spBv1.0/g/NDEATH/n", message(1, 0, &births[..1])),
     ]
 }
 
@@ -102,13 +96,13 @@ fn node_birth(seq: u64) -> Vec<u8> {
         ..Metric::default()
     };
     let temp = named("Motor 1/Temp", 1, 9, MetricValue::Float(20.5));
-    payload(1_000, seq, vec![session, temp])
+    payload(1_000, seq, &[session, temp])
 }
 
 fn device_birth() -> Vec<u8> {
     let count = named("count", 2, 4, MetricValue::Long(u64::MAX));
     let mode = named("mode", 3, 12, MetricValue::Text("auto".into()));
-    payload(1_000, 1, vec![count, mode])
+    payload(1_000, 1, &[count, mode])
 }
 
 fn lines(decoded: &Decoded) -> Vec<String> {
@@ -150,18 +144,18 @@ fn a_session_becomes_rows() {
         ..Metric::default()
     };
     let metrics = vec![aliased(2, MetricValue::Long(6)), null, early];
-    bench.push(b"spBv1.0/g/DDATA/n/d", &payload(2_000, 2, metrics));
+    bench.push(b"spBv1.0/g/DDATA/n/d", &payload(2_000, 2, &metrics));
     bench.push(
         b"spBv1.0/g/NDATA/n",
-        &payload(2_000, 3, vec![aliased(1, MetricValue::Float(21.0))]),
+        &payload(2_000, 3, &[aliased(1, MetricValue::Float(21.0))]),
     );
-    bench.push(b"spBv1.0/g/DDEATH/n/d", &payload(3_000, 4, vec![]));
+    bench.push(b"spBv1.0/g/DDEATH/n/d", &payload(3_000, 4, &[]));
     let session = Metric {
         name: Some("bdSeq".into()),
         value: Some(MetricValue::Long(7)),
         ..Metric::default()
     };
-    bench.push(b"spBv1.0/g/NDEATH/n", &payload(1, 0, vec![session]));
+    bench.push(b"spBv1.0/g/NDEATH/n", &payload(1, 0, &[session]));
     let decoded = bench.finish();
     assert_eq!(reasons(&decoded), [""; 0]);
     let of = |device: &str, rest: &str| {
@@ -199,7 +193,7 @@ fn a_session_becomes_rows() {
 
 #[test]
 fn data_needs_a_birth_and_another_decoder_can_have_it() {
-    let data = payload(2_000, 1, vec![aliased(1, MetricValue::Float(21.0))]);
+    let data = payload(2_000, 1, &[aliased(1, MetricValue::Float(21.0))]);
     let mut bench = Bench::new(vec![stream()]);
     bench.push(b"spBv1.0/g/NDATA/n", &data);
     let decoded = bench.finish();
@@ -215,7 +209,7 @@ fn data_needs_a_birth_and_another_decoder_can_have_it() {
     later.push(b"spBv1.0/g/NDATA/n", &data);
     let decoded = later.finish();
     assert_eq!((decoded.rows, decoded.births.len()), (1, 0));
-    assert_eq!(lines(&decoded)[0].contains("\"motor_1_temp\":21.0"), true);
+    assert!(lines(&decoded)[0].contains("\"motor_1_temp\":21.0"));
 }
 
 #[test]
@@ -226,7 +220,7 @@ fn an_edge_node_born_anew_has_no_devices_yet() {
     bench.push(b"spBv1.0/g/NBIRTH/n", &node_birth(9));
     bench.push(
         b"spBv1.0/g/DDATA/n/d",
-        &payload(1, 10, vec![aliased(2, MetricValue::Long(1))]),
+        &payload(1, 10, &[aliased(2, MetricValue::Long(1))]),
     );
     let decoded = bench.finish();
     assert_eq!((decoded.rows, decoded.dead_letters), (3, 1));
@@ -238,7 +232,7 @@ fn lost_messages_are_counted_and_rows_stay() {
     let mut bench = Bench::new(vec![stream()]);
     bench.push(b"spBv1.0/g/NBIRTH/n", &node_birth(254));
     for seq in [255, 0, 1, 1, 5, 6] {
-        bench.push(b"spBv1.0/g/NDATA/n", &payload(1, seq, vec![]));
+        bench.push(b"spBv1.0/g/NDATA/n", &payload(1, seq, &[]));
     }
     let decoded = bench.finish();
     assert_eq!((decoded.rows, decoded.dead_letters), (7, 0));
@@ -269,31 +263,31 @@ fn what_is_no_message_says_why() {
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
             "NDEATH/n",
-            payload(1, 0, vec![stale]),
+            payload(1, 0, &[stale]),
             "session 7 was born since",
         ),
-        ("NBIRTH/n", payload(1, 0, twice), "metric 'a' twice"),
-        ("NBIRTH/n", payload(1, 0, same_alias), "alias 1 twice"),
-        ("NBIRTH/n", payload(1, 0, nameless), "has no name"),
+        ("NBIRTH/n", payload(1, 0, &twice), "metric 'a' twice"),
+        ("NBIRTH/n", payload(1, 0, &same_alias), "alias 1 twice"),
+        ("NBIRTH/n", payload(1, 0, &nameless), "has no name"),
         (
             "NBIRTH/n",
-            payload(1, 0, unknown),
+            payload(1, 0, &unknown),
             "datatype 99 makes no column",
         ),
         ("NBIRTH/n", b"\xff\xff".to_vec(), "not Sparkplug B"),
-        ("NDATA/n", payload(1, 256, vec![]), "above 255"),
-        ("NDATA/n", payload(u64::MAX, 1, vec![]), "is no timestamp"),
+        ("NDATA/n", payload(1, 256, &[]), "above 255"),
+        ("NDATA/n", payload(u64::MAX, 1, &[]), "is no timestamp"),
         (
             "NDATA/n",
-            payload(1, 2, wrong),
+            payload(1, 2, &wrong),
             "metric of alias 1: its value is none",
         ),
         (
             "NDATA/n",
-            payload(1, 3, stranger),
+            payload(1, 3, &stranger),
             "alias 99 is not in the birth certificate",
         ),
-        ("NCMD/n", payload(1, 3, vec![]), "command"),
+        ("NCMD/n", payload(1, 3, &[]), "command"),
     ];
     for (topic, payload, expected) in cases {
         bench.finish();
@@ -332,7 +326,7 @@ fn compressed_payloads_are_sparkplug_s_own() {
         later.restore(&decoded.births);
         later.push(
             b"spBv1.0/g/NDATA/n",
-            &payload(1, 1, vec![aliased(1, MetricValue::Float(1.0))]),
+            &payload(1, 1, &[aliased(1, MetricValue::Float(1.0))]),
         );
         assert_eq!(later.finish().rows, 1);
     }
@@ -346,7 +340,10 @@ fn metrics_that_would_share_a_column_have_their_own() {
         named(name, alias, 3, MetricValue::Int(value))
     });
     let mut bench = Bench::new(vec![stream()]);
-    bench.push(b"spBv1.0/g/NBIRTH/n", &payload(1, 0, metrics.collect()));
+    bench.push(
+        b"spBv1.0/g/NBIRTH/n",
+        &payload(1, 0, &metrics.collect::<Vec<_>>()),
+    );
     let line = lines(&bench.finish()).remove(0);
     for (column, value) in columns(&names, "ts").iter().zip(1..) {
         assert!(line.contains(&format!("\"{column}\":{value}")), "{line}");
