@@ -83,6 +83,20 @@ impl Decoding {
         Ok((done, self.decoder.finish()?))
     }
 
+    /// Decodes all of `group`, however many rows that makes.
+    ///
+    /// # Errors
+    /// Those of [`Decoding::decode`].
+    pub(crate) async fn decode_all(&mut self, mut group: &[Record]) -> Result<Decoded> {
+        let mut all = Decoded::default();
+        while !group.is_empty() {
+            let (done, decoded) = self.decode(group).await?;
+            all.extend(decoded);
+            group = &group[done..];
+        }
+        Ok(all)
+    }
+
     /// Decodes one record, asking the lake for columns it needs.
     async fn push(&mut self, record: &Record, capacity: usize) -> Result<()> {
         let message = &record.message;

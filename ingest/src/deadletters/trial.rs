@@ -74,7 +74,7 @@ impl Decoders {
         for (group, letters) in letters.chunks(GROUP).enumerate() {
             let records: Vec<Record> = letters.iter().map(|it| record(it, edit)).collect();
             let decoded = match self {
-                Self::Real(decoding) => decoding.decode(&records).await?,
+                Self::Real(decoding) => decoding.decode_all(&records).await?,
                 Self::Pretending(pretending) => pretending.decode(&records).await?,
             };
             let mut failed = Vec::new();

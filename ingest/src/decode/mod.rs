@@ -107,6 +107,17 @@ pub(crate) struct Decoded {
     pub(crate) sparkplug: SparkplugCounts,
 }
 
+impl Decoded {
+    /// Adds what was decoded after it.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.batches.extend(later.batches);
+        self.rows += later.rows;
+        self.dead_letters += later.dead_letters;
+        self.births.extend(later.births);
+        self.sparkplug.add(later.sparkplug);
+    }
+}
+
 impl Decoder {
     /// A decoder for validated streams.
     pub(crate) fn new(config: &IngestConfig) -> Result<Self> {

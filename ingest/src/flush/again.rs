@@ -173,15 +173,11 @@ impl Flusher {
             let mut group = self.log.next(GROUP).await?;
             group.retain(|record| record.position <= end);
             position = group.last().map_or(end, |last| last.position);
-            let mut rest = group.as_slice();
-            while !rest.is_empty() {
-                let (done, decoded) = decoding.decode(rest).await?;
-                rest = &rest[done..];
-                rows += decoded.rows + decoded.dead_letters;
-                dead_letters += decoded.dead_letters;
-                for (key, batch) in decoded.batches {
-                    tables.entry(key).or_default().push(batch);
-                }
+            let decoded = decoding.decode_all(&group).await?;
+            rows += decoded.rows + decoded.dead_letters;
+            dead_letters += decoded.dead_letters;
+            for (key, batch) in decoded.batches {
+                tables.entry(key).or_default().push(batch);
             }
         }
         rows -= self.unique.keep_first_again(end, &mut tables)?;

@@ -35,6 +35,15 @@ pub(crate) struct SparkplugCounts {
     pub(crate) gaps: usize,
 }
 
+impl SparkplugCounts {
+    /// Adds what was counted after them.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.births += later.births;
+        self.unborn += later.unborn;
+        self.gaps += later.gaps;
+    }
+}
+
 /// All edge nodes and devices that are known.
 #[derive(Debug, Default)]
 pub(crate) struct Births {
