@@ -26,6 +26,7 @@ use crate::buffer::{Buffer, Due};
 use crate::config::IngestConfig;
 use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
+use crate::streams::Following;
 use crate::tables::{AUTHOR, Tables};
 use crate::unique::Unique;
 use crate::wal::{History, LogReader, Retention};
@@ -73,6 +74,7 @@ pub(crate) struct Flusher {
     pub(crate) tables: Tables,
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) config: IngestConfig,
+    pub(crate) streams: Following,
     /// For what has to be decoded again.
     pub(crate) log: LogReader,
     pub(crate) births: Arc<BirthLog>,

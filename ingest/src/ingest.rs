@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Error, Result};
+use catalog::{Error, ErrorKind, Result};
 use lake::Lake;
 use lake::hot::HotBuffer;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::{Bounds, Buffer};
-use crate::config::{IngestConfig, Source};
+use crate::config::{IngestConfig, Source, StreamConfig};
 use crate::flush::Request;
 use crate::hot::Hot;
 use crate::identity::DataDir;
@@ -23,6 +23,7 @@ use crate::pipeline::{self, LogEnd, Pipeline, Standing};
 use crate::source::broker::{Broker, Ending};
 use crate::source::external::{External, Filters};
 use crate::stats::{Counters, IngestStats};
+use crate::streams::Streams;
 use crate::tables::Tables;
 use crate::wal::{self, Log, LogOptions};
 
@@ -52,6 +53,11 @@ pub struct Ingest {
     failed: watch::Receiver<Option<Error>>,
     tasks: Vec<JoinHandle<()>>,
     log: Log,
+    config: IngestConfig,
+    tables: Tables,
+    streams: Streams,
+    /// What an external source subscribes to.
+    filters: Option<Filters>,
     /// Released last: the next start must find the log at rest.
     _folder: DataDir,
 }
@@ -106,8 +112,10 @@ impl Ingest {
             bounds,
         ));
         let (requests, queue) = mpsc::unbounded_channel();
+        let streams = Streams::new(&config.streams);
         let pipeline = Pipeline {
-            tables,
+            tables: tables.clone(),
+            streams: streams.follow(),
             buffer: Arc::clone(&buffer),
             config: config.clone(),
             identity,
@@ -136,6 +144,10 @@ impl Ingest {
             failed,
             tasks: Vec::new(),
             log,
+            config: config.clone(),
+            tables,
+            streams,
+            filters: None,
             _folder: folder,
         };
         ingest.start_source(&config, &ingester).await?;
@@ -166,6 +178,7 @@ impl Ingest {
             Source::External(mqtt) => {
                 let filters = Filters::new(mqtt, &config.streams)?;
                 let external = External::new(config, mqtt, &filters, ingester, writer, counters)?;
+                self.filters = Some(filters);
                 let mut subscribed = external.subscribed();
                 self.sources.spawn(external.run(self.stop.clone()));
                 // A message published before the first subscription is lost: start only after it.
@@ -209,6 +222,55 @@ impl Ingest {
             requests: self.requests.clone(),
             failed: self.failed.clone(),
         })
+    }
+
+    /// Checks `streams` as [`Ingest::set_streams`] does, and changes nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the stream and what is wrong with it, or two of them.
+    pub fn check_streams(&self, streams: &[StreamConfig]) -> Result<()> {
+        self.config.validate_streams(streams)?;
+        match &self.filters {
+            Some(filters) => filters.check(streams),
+            None => Ok(()),
+        }
+    }
+
+    /// Decodes by `streams` from now on, instead of those that were valid before.
+    ///
+    /// Every message is decoded by the streams that are valid when that happens, also one that was
+    /// logged before the change; what matches none of them becomes a dead letter. A source at an
+    /// external broker subscribes to what the streams need and gives back what they do not.
+    ///
+    /// # Errors
+    /// Those of [`Ingest::check_streams`]; then nothing has changed.
+    pub fn set_streams(&self, streams: &[StreamConfig]) -> Result<()> {
+        self.check_streams(streams)?;
+        // First the decoder: no message of a new topic may come before it knows its stream.
+        self.streams.set(streams);
+        match &self.filters {
+            Some(filters) => filters.follow(streams),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a stream whose declared columns the table it writes to cannot take. A lake that is
+    /// away refuses nothing.
+    ///
+    /// # Errors
+    /// `Conflict` naming the column and both types.
+    pub async fn check_table(&self, stream: &StreamConfig) -> Result<()> {
+        let columns = stream.known_columns(&stream.template()?)?;
+        let lake = &self.tables.lake;
+        let table = async {
+            let head = lake.catalog().head(&self.tables.branch).await?;
+            lake.table(&head, &stream.table).await
+        };
+        match table.await {
+            Ok(table) => table.check_evolve(&columns),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(error),
+            Err(_) => Ok(()),
+        }
     }
 
     /// What has been done so far.

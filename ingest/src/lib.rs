@@ -26,6 +26,7 @@ pub mod load;
 mod pipeline;
 mod source;
 mod stats;
+mod streams;
 mod tables;
 mod topic;
 mod unique;

@@ -17,6 +17,7 @@ use crate::flush::{Changed, Ended, Flusher, Request};
 use crate::identity::Identity;
 use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
+use crate::streams::Following;
 use crate::tables::Tables;
 use crate::unique::Unique;
 use crate::wal::{History, LogReader, Record, Retention};
@@ -26,6 +27,7 @@ pub(crate) struct Pipeline {
     pub(crate) tables: Tables,
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) config: IngestConfig,
+    pub(crate) streams: Following,
     pub(crate) identity: Identity,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
 }
@@ -67,6 +69,7 @@ impl Pipeline {
             tables: self.tables.clone(),
             buffer: Arc::clone(&self.buffer),
             config: self.config.clone(),
+            streams: self.streams.clone(),
             log: log.again,
             births: Arc::new(BirthLog::open(&self.config.data_dir, watermark)),
             changed: changed.clone(),
@@ -85,7 +88,9 @@ impl Pipeline {
         // Where decoding begins, which is before the watermark once that has been overtaken.
         let mut start = watermark;
         loop {
-            let decoding = Decoding::new(self.tables.clone(), &self.config, BTreeMap::new());
+            let mut streams = self.streams.clone();
+            let config = streams.applied(&self.config);
+            let decoding = Decoding::new(self.tables.clone(), &config, BTreeMap::new());
             let mut decoding = match decoding {
                 Ok(decoding) => decoding,
                 Err(error) => return error,
@@ -94,6 +99,9 @@ impl Pipeline {
             log.reader.seek(start);
             let mut decodes = Decodes {
                 decoding,
+                tables: self.tables.clone(),
+                config,
+                streams,
                 in_lake: flusher.watermark,
                 births: Arc::clone(&flusher.births),
                 unique: Arc::clone(&flusher.unique),
@@ -255,6 +263,9 @@ impl Drop for AbortOnDrop {
 /// The decode loop.
 struct Decodes {
     decoding: Decoding,
+    tables: Tables,
+    config: IngestConfig,
+    streams: Following,
     /// Rows up to here are in the lake: they are decoded for the births among them only.
     in_lake: u64,
     births: Arc<BirthLog>,
@@ -272,10 +283,31 @@ impl Decodes {
                 Ok(group) => group,
                 Err(error) => return error,
             };
+            if let Err(error) = self.follow(&group) {
+                return error;
+            }
             if let Err(error) = self.decode(&group).await {
                 return error;
             }
         }
+    }
+
+    /// Decodes by other streams from `group` on, where there are others.
+    fn follow(&mut self, group: &[Record]) -> Result<()> {
+        let Some(first) = group.first().filter(|_| self.streams.changed()) else {
+            return Ok(());
+        };
+        self.config = self.streams.applied(&self.config);
+        let tables = self.tables.clone();
+        self.decoding = Decoding::new(tables, &self.config, BTreeMap::new())?;
+        let before = first.position.saturating_sub(1);
+        self.decoding.restore(&self.births.until(before));
+        tracing::info!(
+            streams = self.config.streams.len(),
+            from = first.position,
+            "decoding by other streams"
+        );
+        Ok(())
     }
 
     async fn decode(&mut self, mut group: &[Record]) -> Result<()> {

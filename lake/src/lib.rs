@@ -66,7 +66,7 @@ pub use diff::{ColumnChange, PropertyChange, TableDiff};
 pub use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, TableMetadata, Transform};
 pub use lake::Lake;
 pub use merge::TableMerge;
-pub use partition::{PartitionField, check_transform};
+pub use partition::{PartitionField, check_partition, check_transform};
 pub use stage::{Rewrite, RewriteKind};
 pub use table::{ScanFile, Table};
 pub use view::{DIALECT, View, ViewSpec};

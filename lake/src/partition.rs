@@ -1,7 +1,9 @@
 //! Partitioning as it is asked for, by column names, and as Iceberg's specs hold it.
 
 use std::fmt;
+use std::str::FromStr;
 
+use arrow::datatypes::Schema as ArrowSchema;
 use catalog::{Error, Result};
 use iceberg::spec::{Schema, Transform, UnboundPartitionSpec};
 
@@ -63,6 +65,58 @@ impl fmt::Display for PartitionField {
             other => write!(f, "{other}({column})"),
         }
     }
+}
+
+impl FromStr for PartitionField {
+    type Err = Error;
+
+    /// Reads `pump`, `day(ts)` or `bucket(16, pump)`, as [`fmt::Display`] writes them.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid(format!("{text:?} is no partition field")).with_hint(
+                "write a column, such as pump, or a transform of one: year(ts), month(ts), \
+                 day(ts), hour(ts), bucket(16, pump), truncate(4, pump)",
+            )
+        };
+        let (transform, column) = match text.trim().split_once('(') {
+            None => (Transform::Identity, text.trim()),
+            Some((name, rest)) => {
+                let inner = rest.strip_suffix(')').ok_or_else(wrong)?;
+                let (size, column) = match inner.split_once(',') {
+                    Some((size, column)) => (size.trim().parse::<u32>().ok(), column),
+                    None => (None, inner),
+                };
+                let sized = inner.contains(',');
+                let transform = match (name.trim().to_ascii_lowercase().as_str(), size) {
+                    ("identity", None) => Transform::Identity,
+                    ("year", None) => Transform::Year,
+                    ("month", None) => Transform::Month,
+                    ("day", None) => Transform::Day,
+                    ("hour", None) => Transform::Hour,
+                    ("bucket", Some(count)) => Transform::Bucket(count),
+                    ("truncate", Some(width)) => Transform::Truncate(width),
+                    _ => return Err(wrong()),
+                };
+                if sized && size.is_none() {
+                    return Err(wrong());
+                }
+                (transform, column.trim())
+            }
+        };
+        match column.is_empty() || column.contains(['(', ')', ',']) {
+            true => Err(wrong()),
+            false => Ok(Self::new(column, transform)),
+        }
+    }
+}
+
+/// Refuses a partitioning that a new table of these columns cannot have.
+///
+/// # Errors
+/// `InvalidInput` for a column that is not there, a transform that does not go with its
+/// type, or two fields that would be one.
+pub fn check_partition(columns: &ArrowSchema, fields: &[PartitionField]) -> Result<()> {
+    unbound(&schema::new_schema(columns)?, fields).map(drop)
 }
 
 /// The spec that partitions a table of `schema` by `fields`, to be bound by its builder.
@@ -148,6 +202,41 @@ mod tests {
         let names = spec.fields().iter().map(|field| field.name.as_str());
         let expected = ["ts_day_partition", "pump", "pump_bucket_16", "pump_trunc_3"];
         assert_eq!(names.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn fields_are_read_as_they_are_written() {
+        for text in [
+            "pump",
+            "year(ts)",
+            "month(ts)",
+            "day(ts)",
+            "hour(ts)",
+            "bucket(16, pump)",
+            "truncate(4, pump)",
+        ] {
+            let field: PartitionField = text.parse().unwrap();
+            assert_eq!(field.to_string(), text);
+        }
+        let spaced: PartitionField = " Bucket ( 16 ,pump )".parse().unwrap();
+        assert_eq!(spaced.to_string(), "bucket(16, pump)");
+        for text in [
+            "",
+            "()",
+            "day()",
+            "day(ts",
+            "day(3, ts)",
+            "bucket(pump)",
+            "bucket(x, pump)",
+            "bucket(-1, pump)",
+            "week(ts)",
+            "day(ts))",
+            "a, b",
+            "bucket(1, a, b)",
+        ] {
+            let error = text.parse::<PartitionField>().unwrap_err();
+            assert!(error.hint().unwrap().contains("bucket(16"), "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use catalog::{Content, Error, ErrorKind, Key, Result, Snapshot, Store};
 use iceberg::spec::{
     DEFAULT_SCHEMA_NAME_MAPPING, DataFile, DataFileFormat, ManifestEntry, ManifestFile,
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::deletes::{DeleteFile, DeleteIndex};
 use crate::metadata::TableFiles;
-use crate::{names, schema};
+use crate::{evolve, names, schema};
 
 /// A data file that a scan of a table reads.
 #[derive(Debug, Clone)]
@@ -121,6 +121,14 @@ impl Table {
     /// timestamps are microseconds, with zone "+00:00" where they have one.
     pub fn arrow_schema(&self) -> SchemaRef {
         Arc::clone(&self.arrow_schema)
+    }
+
+    /// Refuses columns that [`crate::Lake::evolve`] would refuse.
+    ///
+    /// # Errors
+    /// `Conflict` naming the column that is there with a type that cannot hold the wanted one.
+    pub fn check_evolve(&self, wanted: &ArrowSchema) -> Result<()> {
+        evolve::evolved(&self.metadata, &self.key, wanted).map(drop)
     }
 
     /// The column of field `id` in the current schema or, when it was dropped, in the

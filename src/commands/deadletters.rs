@@ -203,7 +203,7 @@ fn payload(letter: &Letter) -> String {
 
 async fn run_replay(args: &ReplayArgs, settings: &Settings) -> Result<()> {
     let lake = open_lake(settings).await?;
-    let (config, author) = (ingest_config(settings), settings.author());
+    let (config, author) = (ingest_config(settings)?, settings.author());
     let (filter, edit) = (args.which.filter(), args.edit_topic.as_ref());
     let done = replay(&lake, &config, &filter, edit, &author, args.dry_run).await?;
     output::print(&replayed(&done, args.dry_run))

@@ -16,14 +16,16 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::Broken;
 use super::status::IngestPart;
+use super::streams::{self, StreamsPart};
 use super::{auth, metrics, origin, predict};
 use crate::settings::{Role, Secret};
 
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
 
-const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict and Iceberg REST under /iceberg";
+const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict, /v1/streams and Iceberg REST under /iceberg";
 
 /// What the handlers share.
 pub(super) struct State {
@@ -32,6 +34,8 @@ pub(super) struct State {
     pub(super) ingest: IngestPart,
     /// What maintenance has done, when this process has that role.
     pub(super) maintained: Option<Arc<super::maintain::Counters>>,
+    pub(super) streams: StreamsPart,
+    pub(super) configuration: Broken,
     pub(super) roles: Vec<Role>,
 }
 
@@ -53,6 +57,9 @@ fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
     let mut guarded = Router::new().route("/metrics", get(show_metrics));
     if state.roles.contains(&Role::Ml) {
         guarded = guarded.route("/v1/predict", post(predict::handle));
+    }
+    if state.roles.contains(&Role::Ingest) {
+        guarded = guarded.merge(streams::routes());
     }
     let mut all = guarded
         .route_layer(middleware::from_fn_with_state(
@@ -108,6 +115,7 @@ async fn state_of_parts(state: &State) -> (&'static str, serde_json::Value) {
     let body = json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
+        "configuration_error": state.configuration.reason(),
         "parts": {
             "ingest": ingest,
             "query": {"status": off_or(state, Role::Query, "ok")},
@@ -147,6 +155,9 @@ async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
     if let Some(counters) = &state.maintained {
         counters.render(&mut text);
     }
+    text.push_str(&metrics::configuration(
+        state.configuration.reason().is_some(),
+    ));
     (
         [(
             header::CONTENT_TYPE,

@@ -4,6 +4,16 @@ use std::fmt::Write as _;
 
 use ingest::{BrokerStats, IngestStats};
 
+/// Whether the last edit of the configuration file does not apply.
+pub(super) fn configuration(broken: bool) -> String {
+    format!(
+        "# HELP pumphouse_configuration_broken 1 when the last edit of the configuration file does not apply.\n\
+         # TYPE pumphouse_configuration_broken gauge\n\
+         pumphouse_configuration_broken {}\n",
+        u8::from(broken)
+    )
+}
+
 /// The counters of ingest, when it runs here, and the version.
 pub(super) fn render(stats: Option<&IngestStats>, failed: bool) -> String {
     let mut page = String::new();

@@ -8,14 +8,16 @@ mod maintain;
 mod metrics;
 mod origin;
 mod predict;
+mod reload;
 mod status;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Error, Result};
-use ingest::{Ingest, IngestConfig, IngestStats};
+use ingest::{Ingest, IngestConfig, IngestStats, StreamConfig};
 use lake::Lake;
 use query::Engine;
 use tokio::net::TcpListener;
@@ -25,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::{new_engine, open_lake};
 use crate::settings::{Role, Settings};
+use reload::{Broken, Reload};
 use status::IngestPart;
+use streams::{Given, StreamsPart};
 
 /// How long running queries and requests may take to end once told to.
 const GRACE: Duration = Duration::from_secs(10);
@@ -61,17 +65,22 @@ impl Server {
         };
         listen::check_mqtt(settings).await?;
         let lake = open_lake(settings).await?;
-        let ingest = match settings.has_role(Role::Ingest) {
-            true => Some(Ingest::start(ingest_config(settings), lake.clone()).await?),
-            false => None,
+        let (ingest, given) = match settings.has_role(Role::Ingest) {
+            true => {
+                let given = Given::load(settings)?;
+                let config = config_with(settings, given.valid());
+                let ingest = Ingest::start(config, lake.clone()).await?;
+                (Some(ingest), given)
+            }
+            false => (None, Given::default()),
         };
-        Self::compose(settings, lake, ingest, http, flight)
+        Self::compose(settings, lake, (ingest, given), http, flight)
     }
 
     fn compose(
         settings: &Settings,
         lake: Lake,
-        ingest: Option<Ingest>,
+        (ingest, given): (Option<Ingest>, Given),
         http: TcpListener,
         flight: Option<TcpListener>,
     ) -> Result<Self> {
@@ -84,10 +93,16 @@ impl Server {
             .then(|| iceberg::router(settings, &lake));
         let engine = new_engine(settings, lake.clone(), hot);
         let ingest = IngestPart::new(ingest);
+        let streams = StreamsPart::new(settings, given, ingest.clone());
+        let configuration = Broken::default();
         let mut tasks = Tasks::new();
         let maintained = settings
             .has_role(Role::Maintain)
             .then(|| tasks.maintain(settings, lake, &ingest));
+        let reload = Reload::new(settings, streams.clone(), configuration.clone());
+        if let Some(reload) = reload {
+            tasks.spawn(reload.run(tasks.stop.clone()));
+        }
 
         let http_addr = local_addr(&http)?;
         let state = http::State {
@@ -95,6 +110,8 @@ impl Server {
             engine: engine.clone(),
             ingest: ingest.clone(),
             maintained,
+            streams,
+            configuration,
             roles: settings.roles.clone(),
         };
         tasks.spawn(http::serve(
@@ -233,13 +250,20 @@ fn local_addr(listener: &TcpListener) -> Result<SocketAddr> {
     address.map_err(|e| Error::internal("a listener has no address").with_source(e))
 }
 
-/// The settings as ingest takes them.
-pub(crate) fn ingest_config(settings: &Settings) -> IngestConfig {
+/// The settings as ingest takes them, with the streams that were given by HTTP.
+///
+/// # Errors
+/// Those of reading the streams in the data folder.
+pub(crate) fn ingest_config(settings: &Settings) -> Result<IngestConfig> {
+    Ok(config_with(settings, Given::load(settings)?.valid()))
+}
+
+fn config_with(settings: &Settings, streams: Vec<StreamConfig>) -> IngestConfig {
     let ingest = &settings.ingest;
     IngestConfig {
         branch: ingest.branch.clone(),
         data_dir: settings.data_dir.clone(),
-        streams: settings.streams.clone(),
+        streams,
         source: settings.mqtt.source(),
         flush_rows: ingest.flush_rows,
         flush_bytes: in_memory(ingest.flush_bytes),

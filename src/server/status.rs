@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use catalog::{Error, Result};
-use ingest::{Ingest, IngestStats};
+use ingest::{Ingest, IngestStats, StreamConfig};
 use tokio::sync::RwLock;
 
 /// Ingest as the other parts see it; clones share it.
@@ -36,6 +36,30 @@ impl IngestPart {
     /// Its counters while it runs.
     pub(super) async fn stats(&self) -> Option<IngestStats> {
         self.running.read().await.as_ref().map(Ingest::stats)
+    }
+
+    /// What [`Ingest::check_streams`] says; all is well where this process does not ingest.
+    pub(super) async fn check_streams(&self, streams: &[StreamConfig]) -> Result<()> {
+        match self.running.read().await.as_ref() {
+            Some(ingest) => ingest.check_streams(streams),
+            None => Ok(()),
+        }
+    }
+
+    /// Decodes by other streams from now on.
+    pub(super) async fn set_streams(&self, streams: &[StreamConfig]) -> Result<()> {
+        match self.running.read().await.as_ref() {
+            Some(ingest) => ingest.set_streams(streams),
+            None => Ok(()),
+        }
+    }
+
+    /// What [`Ingest::check_table`] says of the stream.
+    pub(super) async fn check_table(&self, stream: &StreamConfig) -> Result<()> {
+        match self.running.read().await.as_ref() {
+            Some(ingest) => ingest.check_table(stream).await,
+            None => Ok(()),
+        }
     }
 
     /// Commits every row received so far.

@@ -6,9 +6,10 @@ use catalog::{Error, Result};
 use serde_json::Value;
 
 use super::Settings;
+use super::again::Origin;
 
 /// File read when it is there and no other is named.
-const DEFAULT_FILE: &str = "pumphouse.toml";
+pub(super) const DEFAULT_FILE: &str = "pumphouse.toml";
 const PREFIX: &str = "PUMPHOUSE_";
 /// What the project's own tests read.
 const TEST_PREFIX: &str = "PUMPHOUSE_TEST_";
@@ -71,9 +72,12 @@ impl Settings {
         env: impl Fn(&str) -> Option<String>,
         flags: &[Flag],
     ) -> Result<Self> {
-        let mut settings = match find_file(config)? {
-            Some(path) => read_file(&path)?,
-            None => Self::default(),
+        let (mut settings, text) = match find_file(config)? {
+            Some(path) => {
+                let (settings, text) = read_file(&path)?;
+                (settings, Some(text))
+            }
+            None => (Self::default(), None),
         };
         for path in setting_paths() {
             let name = env_name(&path);
@@ -85,6 +89,11 @@ impl Settings {
             settings = settings.with(flag.path, &flag.value, flag.name)?;
         }
         settings.validate()?;
+        settings.origin = Some(Origin {
+            config: config.map(Path::to_owned),
+            flags: flags.to_vec(),
+            text,
+        });
         Ok(settings)
     }
 
@@ -121,13 +130,14 @@ fn find_file(config: Option<&Path>) -> Result<Option<PathBuf>> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Settings> {
+/// The settings in the file, and its text.
+fn read_file(path: &Path) -> Result<(Settings, Vec<u8>)> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         Error::invalid(format!("cannot read {}", path.display()))
             .with_hint("is it a readable text file in UTF-8?")
             .with_source(e)
     })?;
-    toml::from_str(&text).map_err(|e| {
+    let settings = toml::from_str(&text).map_err(|e| {
         let place = e.span().map_or_else(String::new, |span| {
             let (line, column) = line_and_column(&text, span.start);
             format!(":{line}:{column}")
@@ -135,7 +145,8 @@ fn read_file(path: &Path) -> Result<Settings> {
         Error::invalid(format!("{}{place}: {}", path.display(), e.message().trim())).with_hint(
             "correct that line; pumphouse.example.toml shows every setting and how it is written",
         )
-    })
+    })?;
+    Ok((settings, text.into_bytes()))
 }
 
 /// One-based line and column of a byte offset, the column in characters.
@@ -149,7 +160,7 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// The settings as a tree; its leaves are the settings there are.
-fn tree(settings: &Settings) -> Value {
+pub(super) fn tree(settings: &Settings) -> Value {
     serde_json::to_value(settings).expect("settings are plain data with text keys")
 }
 

@@ -4,6 +4,7 @@
 //! environment variable: `lake.s3.secret_key` is `PUMPHOUSE_LAKE_S3_SECRET_KEY`.
 //! `pumphouse.example.toml` holds them all at their defaults; a test compares.
 
+mod again;
 mod load;
 mod maintain;
 mod mqtt;
@@ -18,6 +19,7 @@ use catalog::{Error, Key, Result};
 use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use again::Origin;
 pub(crate) use load::{Flag, env_name, unknown_variables};
 pub(crate) use maintain::MaintainSettings;
 use mqtt::MqttSettings;
@@ -48,6 +50,9 @@ pub(crate) struct Settings {
     /// What is ingested: one rule per kind of message.
     #[serde(rename = "stream", skip_serializing)]
     pub(crate) streams: Vec<StreamConfig>,
+    /// Where these settings were read; none for settings made otherwise.
+    #[serde(skip)]
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A part of Pumphouse that can run in a process of its own.
@@ -255,6 +260,7 @@ impl Default for Settings {
             maintain: MaintainSettings::default(),
             gc: GcSettings::default(),
             streams: vec![default_stream()],
+            origin: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod gc;
 mod history;
 mod iceberg;
 mod kill_loop;
+mod live_streams;
 mod load;
 mod many_writers;
 mod models;

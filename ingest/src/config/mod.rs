@@ -83,8 +83,21 @@ impl IngestConfig {
     /// # Errors
     /// `InvalidInput` naming the stream or the setting, and what to write instead.
     pub fn validate(&self) -> Result<()> {
+        self.validate_streams(&self.streams)?;
+        self.validate_bounds()?;
+        match &self.source {
+            Source::External(mqtt) => mqtt.validate(),
+            Source::Embedded(broker) => broker.validate(),
+        }
+    }
+
+    /// Checks `streams` beside the other settings.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the stream, and what to write instead.
+    pub(crate) fn validate_streams(&self, streams: &[StreamConfig]) -> Result<()> {
         let mut names = BTreeSet::new();
-        for stream in &self.streams {
+        for stream in streams {
             stream.validate()?;
             if !names.insert(stream.name.as_str()) {
                 return Err(Error::invalid(format!(
@@ -101,6 +114,10 @@ impl IngestConfig {
                 .with_hint("choose another table for the stream"));
             }
         }
+        Ok(())
+    }
+
+    fn validate_bounds(&self) -> Result<()> {
         let bounds = [
             ("flush_rows", self.flush_rows as u64),
             ("flush_bytes", self.flush_bytes as u64),
@@ -115,10 +132,7 @@ impl IngestConfig {
         if self.flush_interval.is_zero() {
             return Err(Error::invalid("flush_interval must be above zero"));
         }
-        match &self.source {
-            Source::External(mqtt) => mqtt.validate(),
-            Source::Embedded(broker) => broker.validate(),
-        }
+        Ok(())
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, Field, Schema};
 use catalog::{Error, Key, Result};
-use serde::Deserialize;
+use lake::PartitionField;
+use serde::{Deserialize, Serialize};
 
 use super::payload::{Compression, Nested, PayloadFormat, TimeFormat};
 use crate::decode::Kind;
-use crate::topic::Template;
+use crate::topic::{self, Template};
 
 /// How the messages of one topic template become rows of one table.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamConfig {
     /// The stream's name, as dead letters and logs show it.
@@ -34,6 +36,10 @@ pub struct StreamConfig {
     /// them the first one is kept. Empty: every message is a row.
     #[serde(default)]
     pub dedup: Vec<String>,
+    /// What the table's files are split by when it is made: columns such as `pump`, and `day(ts)`,
+    /// `bucket(16, pump)` and the like. Empty: the day of the time.
+    #[serde(default)]
+    pub partition: Vec<String>,
     /// How a payload holds its rows.
     #[serde(default)]
     pub format: PayloadFormat,
@@ -67,6 +73,7 @@ impl StreamConfig {
             time: default_time(),
             columns: BTreeMap::new(),
             dedup: Vec::new(),
+            partition: Vec::new(),
             format: PayloadFormat::default(),
             fields: Vec::new(),
             compression: Compression::default(),
@@ -86,11 +93,19 @@ impl StreamConfig {
         }
     }
 
+    /// Whether a topic may be one of both streams.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self.template(), other.template()) {
+            (Ok(own), Ok(other)) => topic::overlaps(&own.filter(), &other.filter()),
+            _ => false,
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         let wrong = |what: String| Error::invalid(format!("stream '{}': {what}", self.name));
-        let template = self
-            .template()
-            .map_err(|e| wrong(e.message().to_owned()).with_hint(e.hint().unwrap_or_default()))?;
+        let named =
+            |e: Error| wrong(e.message().to_owned()).with_hint(e.hint().unwrap_or_default());
+        let template = self.template().map_err(named)?;
         if template.variables().any(|v| v == self.time) {
             return Err(wrong(format!(
                 "'{}' is both the time field and a variable of the topic",
@@ -119,7 +134,60 @@ impl StreamConfig {
                 )));
             }
         }
-        Ok(())
+        self.validate_partition(&template).map_err(named)
+    }
+
+    /// What the table's files are split by when it is made.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no partition field.
+    pub(crate) fn partitioning(&self) -> Result<Vec<PartitionField>> {
+        match self.partition.as_slice() {
+            [] => Ok(vec![PartitionField::day(self.time.clone())]),
+            fields => fields.iter().map(|field| field.parse()).collect(),
+        }
+    }
+
+    /// The columns that every table of the stream has from the first row on.
+    pub(crate) fn known_columns(&self, template: &Template) -> Result<Schema> {
+        let mut columns: BTreeMap<String, DataType> = BTreeMap::new();
+        for (name, kind) in &self.columns {
+            columns.insert(name.clone(), Kind::parse(kind)?.data_type());
+        }
+        let texts = template.variables().map(str::to_owned);
+        let device = match self.format {
+            PayloadFormat::SparkplugB => {
+                Some(self.device.clone().unwrap_or_else(|| "device".to_owned()))
+            }
+            _ => self.device.clone(),
+        };
+        for name in texts.chain(device) {
+            columns.entry(name).or_insert(DataType::Utf8);
+        }
+        columns.insert(self.time.clone(), Kind::Timestamp.data_type());
+        let fields = columns.into_iter();
+        let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
+        Ok(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    fn validate_partition(&self, template: &Template) -> Result<()> {
+        let fields = self.partitioning()?;
+        let known = self.known_columns(template)?;
+        if let Some(field) = fields
+            .iter()
+            .find(|f| known.field_with_name(&f.column).is_err())
+        {
+            let names = known.fields().iter().map(|field| field.name().as_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(format!(
+                "the partition column '{}' may be missing in the first message",
+                field.column
+            ))
+            .with_hint(format!(
+                "declare its type in `columns`; known beforehand are {names}"
+            )));
+        }
+        lake::check_partition(&known, &fields)
     }
 
     /// Settings that only some formats have.

@@ -35,7 +35,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use catalog::{Key, Result};
-use lake::{PartitionField, TableSpec};
+use lake::TableSpec;
 
 use crate::config::IngestConfig;
 use crate::wal::Message;
@@ -337,7 +337,7 @@ fn spec(stream: &Stream, first: &[Column]) -> TableSpec {
     let time = stream.time().to_owned();
     TableSpec {
         schema: nullable(&stream.all_columns(first)),
-        partition: vec![PartitionField::day(time.clone())],
+        partition: stream.partition().to_vec(),
         sort: device.iter().cloned().chain([time]).collect(),
         bloom: device,
         properties: stream.properties(),

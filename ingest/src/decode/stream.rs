@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalog::Result;
+use lake::PartitionField;
 
 use super::kind::{Column, Kind};
 use super::line_protocol::{Line, Lines};
@@ -28,6 +29,7 @@ pub(super) struct Stream {
     pub(super) table: usize,
     variables: Vec<String>,
     time: String,
+    partition: Vec<PartitionField>,
     time_format: TimeFormat,
     device: Option<String>,
     declared: BTreeMap<String, Kind>,
@@ -68,6 +70,7 @@ impl Stream {
             device: config.device.clone().or(last),
             variables,
             time: config.time.clone(),
+            partition: config.partitioning()?,
             time_format: config.time_format,
             declared,
             format: config.format,
@@ -79,7 +82,12 @@ impl Stream {
         })
     }
 
-    /// The column rows are timed and partitioned by.
+    /// What the files of a new table are split by.
+    pub(super) fn partition(&self) -> &[PartitionField] {
+        &self.partition
+    }
+
+    /// The column rows are timed by.
     pub(super) fn time(&self) -> &str {
         &self.time
     }

@@ -163,7 +163,9 @@ impl Flusher {
     /// Decides anew what the messages of `flush` become.
     async fn decode_again(&mut self, flush: &mut Flush) -> Result<()> {
         let end = flush.sealed.end;
-        let mut decoding = Decoding::new(self.tables.clone(), &self.config, flush.refused.clone())?;
+        // By the streams of now for all of them, whichever were valid when each came.
+        let config = self.streams.applied(&self.config);
+        let mut decoding = Decoding::new(self.tables.clone(), &config, flush.refused.clone())?;
         decoding.restore(&self.births.until(self.watermark));
         let mut tables: BTreeMap<Key, Vec<RecordBatch>> = BTreeMap::new();
         let (mut rows, mut dead_letters) = (0, 0);

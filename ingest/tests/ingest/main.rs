@@ -10,6 +10,7 @@ mod durability;
 mod external;
 mod faults;
 mod foreign;
+mod live_streams;
 mod mosquitto_clients;
 mod papers;
 mod rows;

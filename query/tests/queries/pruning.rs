@@ -124,6 +124,68 @@ async fn long_strings_keep_their_last_characters() {
     assert_eq!(column(&engine, &sql).await, ["1"]);
 }
 
+/// `pumps.many` with 20 pumps in each of 3 commits of one day, split as asked.
+async fn many_pumps(partition: Vec<PartitionField>) -> Engine {
+    let lake = empty_lake().await;
+    let name = key("pumps.many");
+    let spec = TableSpec {
+        schema: telemetry_schema(),
+        partition,
+        sort: vec!["pump".to_owned(), "ts".to_owned()],
+        bloom: vec!["pump".to_owned()],
+        ..TableSpec::default()
+    };
+    let created = lake.create_table("main", &name, &spec, meta("create"));
+    created.await.unwrap();
+    for commit in 0..3 {
+        let pumps = (0..200).map(|row| format!("p{:02}", (row * 7 + commit) % 20));
+        let pumps = arrow::array::StringArray::from_iter_values(pumps);
+        let day = day_of_telemetry(0).slice(0, 1);
+        let same = vec![day; 200];
+        let rows = arrow::compute::concat_batches(&telemetry_schema(), &same).unwrap();
+        let mut columns = rows.columns().to_vec();
+        columns[0] = std::sync::Arc::new(pumps);
+        let rows = arrow::array::RecordBatch::try_new(telemetry_schema(), columns).unwrap();
+        let appended = lake.append_batches("main", &name, vec![rows], meta("rows"));
+        appended.await.unwrap();
+    }
+    Engine::new(lake, None, config())
+}
+
+#[tokio::test]
+async fn one_machine_of_a_table_split_by_machine_touches_its_files_only() {
+    let by = |field: &str| vec![field.parse::<PartitionField>().unwrap()];
+    let files = async |partition, condition: &str| {
+        let engine = many_pumps(partition).await;
+        let sql = format!("select flow from pumps.many where {condition}");
+        let count = format!("select count(*) from pumps.many where {condition}");
+        let planned = plan(&engine, &sql, false).await;
+        (
+            planned.matches(".parquet").count(),
+            column(&engine, &count).await.remove(0),
+        )
+    };
+    assert_eq!(files(by("pump"), "true").await, (60, "600".to_owned()));
+    assert_eq!(
+        files(by("pump"), "pump = 'p07'").await,
+        (3, "30".to_owned())
+    );
+    assert_eq!(
+        files(by("pump"), "pump in ('p07', 'p08')").await,
+        (6, "60".to_owned())
+    );
+    let (read, rows) = files(by("bucket(16, pump)"), "pump = 'p07'").await;
+    assert!(read < 16 && rows == "30", "{read} files");
+    assert_eq!(
+        files(by("day(ts)"), "pump = 'p07'").await,
+        (3, "30".to_owned())
+    );
+    assert_eq!(
+        files(by("day(ts)"), "pump = 'p77'").await,
+        (0, "0".to_owned())
+    );
+}
+
 /// A value within the bounds of every file, but in none: only bloom filters can tell.
 #[tokio::test]
 async fn bloom_filters_skip_row_groups() {

@@ -21,6 +21,17 @@ impl Server<'_> {
         Page { status, body }
     }
 
+    /// What is answered to a request; no body is null.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Page {
+        let text = body.map_or_else(String::new, Value::to_string);
+        let (status, body) = self.exchange(method, path, &text).unwrap();
+        let body = match body.as_str() {
+            "" => Value::Null,
+            body => serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}")),
+        };
+        Page { status, body }
+    }
+
     /// A metric without labels.
     pub(crate) fn metric(&self, name: &str) -> Result<u64, String> {
         let (_, page) = self.page("/metrics")?;
@@ -32,11 +43,18 @@ impl Server<'_> {
     }
 
     fn page(&self, path: &str) -> Result<(u16, String), String> {
+        self.exchange("GET", path, "")
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
         let failed = |e: std::io::Error| e.to_string();
         let mut socket = TcpStream::connect(self.address("http")).map_err(failed)?;
         socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         socket.write_all(request.as_bytes()).map_err(failed)?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).map_err(failed)?;

@@ -43,6 +43,14 @@ impl Filters {
         Ok(())
     }
 
+    /// Refuses streams that [`Filters::follow`] would refuse.
+    ///
+    /// # Errors
+    /// Those of [`Filters::follow`].
+    pub(crate) fn check(&self, streams: &[StreamConfig]) -> Result<()> {
+        self.of(streams).map(drop)
+    }
+
     pub(super) fn wanted(&self) -> watch::Receiver<BTreeSet<String>> {
         self.wanted.subscribe()
     }
