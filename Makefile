@@ -56,7 +56,7 @@ setup-test: ## Install what the tests need: Mosquitto, Ceph RGW, Python clients,
 # --- Measure it ---
 
 .PHONY: bench
-bench: toolchain setup-test ## Measure ingest behind a real Mosquitto in a release build; prints a page for docs/benchmarks
+bench: toolchain setup-test ## Measure ingest beside Mosquitto and a Python peer in a release build; prints docs/benchmarks/ingest.md
 	@cargo bench --quiet --locked --bench ingest
 
 .PHONY: bench-catalog

@@ -28,6 +28,9 @@ pub(crate) async fn rates(bench: &Bench, mosquitto: &Mosquitto, goals: &mut Goal
     let own = pumphouse.broker()?;
     println!("\n## Acknowledged to publishers\n");
     println!(
+        "Publishers only: nobody subscribes to Mosquitto, which acknowledges what it has in memory. Pumphouse acknowledges what is synced, and decodes and flushes it meanwhile.\n"
+    );
+    println!(
         "| connections | round | Mosquitto without a sync, msg/s | Pumphouse's broker, each synced, msg/s | ratio |"
     );
     println!("|---|---|---|---|---|");

@@ -97,25 +97,29 @@ fn report_machine(bench: &Bench) {
     });
     println!("# Ingest\n");
     println!(
-        "{cores} cores ({cpu}) shared by publishers, brokers, Pumphouse and its client; {}; {} rounds of {} messages behind Mosquitto, {} to Pumphouse's own broker, {} to the Python peer; {} bytes of JSON each, QoS 1, 50 pumps.",
-        mosquitto_version(),
-        bench.rounds,
+        "Made by `make bench` on {}, version {}, release build. {cores} cores of a machine ({cpu}) are shared by publishers, brokers, Pumphouse and its client; {}, its queue limits lifted. Machines differ and are noisy: read the ratios.\n",
+        said(&["date", "-I"]),
+        env!("CARGO_PKG_VERSION"),
+        said(&["mosquitto", "-h"]).replace("mosquitto version", "Mosquitto"),
+    );
+    println!(
+        "All sides run in turn in each round, behind the same raw MQTT 3.1.1 publishers: QoS 1, packets made beforehand and written in blocks, {} bytes of JSON with 11 fields each, 50 pumps, values that vary as instruments do. Pumphouse is `pumphouse serve` on a local folder, its settings at their defaults but for a flush every second. A round is {} messages behind Mosquitto, {} to Pumphouse's own broker, {} to the Python peer.",
+        message::Ring::payload_bytes(),
         bench.messages,
         bench.messages * 4,
         bench.messages / 5,
-        message::Ring::payload_bytes(),
     );
 }
 
-fn mosquitto_version() -> String {
+/// The first line that a program prints.
+fn said(command: &[&str]) -> String {
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let help = Command::new("mosquitto")
-        .arg("-h")
-        .env("PATH", path)
-        .output();
-    let help = help.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
-    let first = help.unwrap_or_default().lines().next().map(str::to_owned);
-    first.map_or("Mosquitto".into(), |line| {
-        line.replace("mosquitto version", "Mosquitto")
-    })
+    let mut program = Command::new(command[0]);
+    let output = program.args(&command[1..]).env("PATH", path).output();
+    let text = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+    text.unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -43,7 +43,7 @@ pub(crate) async fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
     match profile.finish()? {
         Ok(stages) => {
             println!(
-                "\n### Where the processor time goes\n\n| stage | share | s for a million messages |\n|---|---|---|"
+                "\n### Where the processor time goes\n\nperf(1) samples the stacks of the process for 10 s of that run; the innermost function that belongs to a stage decides.\n\n| stage | share | s for a million messages |\n|---|---|---|"
             );
             for (stage, share) in stages {
                 println!(

@@ -10,7 +10,10 @@ const PUMPS: usize = 50;
 /// The time of the first message, in milliseconds: 26 October 2026.
 const FIRST_TIME: u64 = 1_793_000_000_000;
 /// The number of the first message; all have as many digits.
-pub(crate) const FIRST_NUMBER: u64 = 10_000_000_000;
+const FIRST_NUMBER: u64 = 10_000_000_000;
+/// The number of the first probe: above all others, so that a file's greatest number tells
+/// whether a probe can be in it, as times do in real data.
+pub(crate) const FIRST_PROBE: u64 = 80_000_000_000;
 
 /// PUBLISH packets of equal length at QoS 1.
 pub(crate) struct Ring {
@@ -114,7 +117,7 @@ pub(crate) fn probe(prefix: &str, id: u16, number: u64) -> Vec<u8> {
     let mut body = Vec::new();
     put_string(&mut body, &format!("{prefix}/probe/telemetry"));
     body.extend(id.to_be_bytes());
-    body.extend(format!(r#"{{"ts":{time},"seq":{}}}"#, FIRST_NUMBER + number).bytes());
+    body.extend(format!(r#"{{"ts":{time},"seq":{}}}"#, FIRST_PROBE + number).bytes());
     packet(0x32, &body)
 }
 

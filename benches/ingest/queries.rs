@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Result;
-use crate::message::FIRST_NUMBER;
+use crate::message::FIRST_PROBE;
 
 /// A Flight SQL connection to the server under test.
 pub(crate) struct Queries {
@@ -40,7 +40,7 @@ impl Queries {
     pub(crate) async fn wait_for_probe(&mut self, number: u64) -> Result<()> {
         let sql = format!(
             "select count(*) from bench.telemetry where pump = 'probe' and seq = {}",
-            FIRST_NUMBER + number
+            FIRST_PROBE + number
         );
         while self.count(&sql).await? == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;

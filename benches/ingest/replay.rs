@@ -17,6 +17,9 @@ const ROUNDS: usize = 3;
 pub(crate) async fn measure(bench: &Bench, rates: (f64, f64), goals: &mut Goals) -> Result<()> {
     println!("\n## Replay after a crash\n");
     println!(
+        "A log of which nothing is committed, the process killed; the time runs from the next start until a query counts every row.\n"
+    );
+    println!(
         "| round | log, MiB | messages | start until all rows are queryable, s | msg/s | over ingest behind Mosquitto | over ingest by the own broker |\n|---|---|---|---|---|---|---|"
     );
     let mut replays = Vec::new();

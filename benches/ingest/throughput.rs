@@ -67,6 +67,9 @@ pub(crate) async fn measure(
 
     println!("\n## Durable and queryable\n");
     println!(
+        "{CONNECTIONS} publishers. *Bare counter* is a `rumqttc` subscriber that only counts. Pumphouse's time ends when `select count(*)` over Flight SQL, asked every 50 ms, counts every message: by then each is synced to the write-ahead log, acknowledged, decoded and in the table; rows are flushed to Iceberg files meanwhile. *Python peer* is a paho subscriber whose rows pyarrow and deltalake append every second, behind the same Mosquitto; its time ends with the last append.\n"
+    );
+    println!(
         "| round | bare counter, msg/s | Pumphouse behind Mosquitto, msg/s | Pumphouse's broker, msg/s | Python peer, rows/s | behind Mosquitto / counter | own broker / behind Mosquitto | own broker / peer | behind Mosquitto / peer |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
@@ -110,7 +113,10 @@ pub(crate) async fn measure(
         "| median | | {out:.0} | {own:.0} | | {of_bare:.2} | {of_out:.2} | {of_peer:.1} | {out_of_peer:.1} |"
     );
     println!(
-        "\n| processor seconds of `pumphouse serve` for a million messages, to the last commit | |\n|---|---|"
+        "\nProcessor time counts user and kernel of the whole process, from the first message until the last row is committed.\n"
+    );
+    println!(
+        "| processor seconds of `pumphouse serve` for a million messages, to the last commit | |\n|---|---|"
     );
     println!("| behind Mosquitto | {out_cpu:.2} |\n| own broker | {own_cpu:.2} |");
     goals.at_least(

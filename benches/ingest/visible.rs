@@ -18,6 +18,9 @@ pub(crate) async fn measure(
     goals: &mut Goals,
 ) -> Result<()> {
     println!("\n## Publish to visible in SQL\n");
+    println!(
+        "{PROBES} probes one at a time, idle and beside half of the rate measured above. A probe's time runs from its publishing, through the broker, until a query for its row over Flight SQL, asked again a millisecond after each answer, has returned it; the query's own time is in it.\n"
+    );
     println!("| way | beside it, msg/s | p50, ms | p99, ms | max, ms |\n|---|---|---|---|---|");
     let ways = [
         ("behind Mosquitto", Some(mosquitto), rates.0),
