@@ -277,17 +277,17 @@ struct Decodes {
 
 impl Decodes {
     async fn run(&mut self, reader: &mut LogReader) -> Error {
+        let mut group = Vec::new();
         loop {
             self.buffer.wait_for_room().await;
-            let group = match reader.next(GROUP).await {
-                Ok(group) => group,
-                Err(error) => return error,
-            };
             if let Err(error) = self.follow(&group) {
                 return error;
             }
-            if let Err(error) = self.decode(&group).await {
-                return error;
+            // A replay reads the files of the log while it decodes what it has read.
+            let decoded = self.decode(&group);
+            match tokio::try_join!(biased; reader.next(GROUP), decoded) {
+                Ok((next, ())) => group = next,
+                Err(error) => return error,
             }
         }
     }

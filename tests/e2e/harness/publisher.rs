@@ -139,13 +139,9 @@ impl Publisher {
             self.number
         );
         let length = 2 + self.topic.len() + 2 + payload.len();
-        assert!(
-            (128..16_384).contains(&(length + 128)),
-            "two bytes of length"
-        );
+        assert!(length < 128, "a length of one byte");
         out.push(if dup { 0x3a } else { 0x32 });
-        out.push((length % 128) as u8 | 0x80);
-        out.push((length / 128) as u8);
+        out.push(length as u8);
         out.extend_from_slice(&(self.topic.len() as u16).to_be_bytes());
         out.extend_from_slice(self.topic.as_bytes());
         out.extend_from_slice(&packet_id(n).to_be_bytes());

@@ -360,8 +360,9 @@ impl Reader {
             let took = buffer.len() < before;
             let handed = tokio::select! {
                 biased;
-                handed = connection.hand_over() => handed,
+                // First: what its successor sends again must not be logged before this.
                 reason = kick.kicked() => Err(End::Because(reason)),
+                handed = connection.hand_over() => handed,
                 () = hub.stop.cancelled() => Err(End::Because(Reason::ServerShuttingDown)),
             };
             if took {
