@@ -1,4 +1,4 @@
-//! How clients come in to the embedded broker: TLS, WebSocket, passwords, certificates, limits.
+//! How clients come in to the embedded broker: TLS, WebSocket, passwords, certificates.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,24 +16,22 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::papers::Papers;
-use crate::support::{
-    House, Raw, TOPIC, count, decoded, numbered, publish_packet, publish_v5, table, until,
-};
+use crate::support::{House, Raw, TOPIC, decoded, publish_packet};
 
 /// `alice` with `secret`.
 const USERS: &str = "alice:$7$101$gwP5bZ13K3cxW22H$Zlt3trkylNjqok9qEKWB2ise2f2N3cHdzc069E3DCDk1EVRBOvvHodn0bVtAVa310uNcv4Qg2HAY/UW7awL42w==\n";
 
-fn local() -> Option<SocketAddr> {
+pub(crate) fn local() -> Option<SocketAddr> {
     "127.0.0.1:0".parse().ok()
 }
 
-async fn start(house: &House, broker: BrokerConfig) -> Ingest {
+pub(crate) async fn start(house: &House, broker: BrokerConfig) -> Ingest {
     let mut config = house.config();
     config.source = Source::Embedded(broker);
     Ingest::start(config, house.lake().await).await.unwrap()
 }
 
-fn address(ingest: &Ingest, name: &str) -> SocketAddr {
+pub(crate) fn address(ingest: &Ingest, name: &str) -> SocketAddr {
     let mut addresses = ingest.listen_addrs().iter();
     addresses.find(|(door, _)| *door == name).unwrap().1
 }
@@ -304,85 +302,6 @@ async fn packets_may_lie_across_websocket_frames() {
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer).await;
     assert!(answer.starts_with(b"HTTP/1.1 404"), "{answer:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn those_who_say_nothing_keep_nobody_out() {
-    let (house, papers) = (House::new(), Papers::new());
-    let broker = BrokerConfig {
-        listen: local(),
-        tls_listen: local(),
-        ws_listen: local(),
-        tls: papers.of_broker(),
-        max_connections: 1_100,
-        ..BrokerConfig::default()
-    };
-    let ingest = start(&house, broker).await;
-    let beginnings: [(&str, &[u8]); 5] = [
-        ("mqtt", b""),
-        // A CONNECT that says it is very long, and never comes.
-        ("mqtt", b"\x10\xff\xff\xff\x7f\0\x04MQTT\x05"),
-        ("mqtt", b"\x10\x20\0\x04MQ"),
-        ("mqtts", b"\x16\x03\x01\x02\0\x01"),
-        ("mqtt-ws", b"GET /mqtt HTTP/1.1\r\nhost: "),
-    ];
-    let mut silent = Vec::new();
-    for n in 0..1_500 {
-        let (door, bytes) = beginnings[n % beginnings.len()];
-        let mut socket = TcpStream::connect(address(&ingest, door)).await.unwrap();
-        let _ = socket.write_all(bytes).await;
-        silent.push(socket);
-    }
-    // A broker that is full for one who comes late would not answer.
-    publish_v5(address(&ingest, "mqtt"), "late", &numbered(0..50)).await;
-    decoded(&ingest, 50).await;
-    assert_eq!(ingest.stats().broker.connects, 1);
-    drop(silent);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_is_closed() {
-    let house = House::new();
-    let broker = BrokerConfig {
-        listen: local(),
-        max_connections: 2,
-        ..BrokerConfig::default()
-    };
-    let ingest = start(&house, broker).await;
-    let address = address(&ingest, "mqtt");
-    let first = Raw::v3(address, "first", 0).await;
-    let _second = Raw::v3(address, "second", 0).await;
-    let mut third = TcpStream::connect(address).await.unwrap();
-    assert!(!matches!(third.read(&mut [0; 8]).await, Ok(1..)));
-    assert_eq!(ingest.stats().broker.refused_connections, 1);
-    drop(first);
-    until("the first has left", || {
-        ingest.stats().broker.connections == 1
-    })
-    .await;
-    publish_v5(address, "fourth", &numbered(0..1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fast_client_is_read_slower_and_loses_nothing() {
-    let house = House::new();
-    let broker = BrokerConfig {
-        listen: local(),
-        max_messages_per_second: 300,
-        ..BrokerConfig::default()
-    };
-    let ingest = start(&house, broker).await;
-    let address = address(&ingest, "mqtt");
-    let connect = v5::Connect {
-        clean_start: true,
-        ..v5::Connect::default()
-    };
-    let (_, ack) = Raw::v5(address, connect).await;
-    assert_eq!(ack.receive_max.get(), 300);
-    publish_v5(address, "fast", &numbered(0..700)).await;
-    decoded(&ingest, 700).await;
-    assert!(ingest.stats().broker.throttled > 0);
-    assert_eq!(count(&house.hot(&ingest, &table()).await), 700);
 }
 
 #[tokio::test(flavor = "multi_thread")]

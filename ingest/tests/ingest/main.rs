@@ -5,6 +5,7 @@
 mod broker;
 mod conformance;
 mod copies;
+mod crowds;
 mod doors;
 mod durability;
 mod external;

@@ -186,7 +186,6 @@ async fn an_old_broker_is_asked_in_its_version() {
     for refusal in [&b"\x20\x02\x00\x01"[..], b"\x20\x03\x00\x84\x00", b""] {
         let scene = Scene::new(&["a/{x}"], |_| {}).await;
         let mut peer = scene.accept(v5::Codec::default()).await;
-        println!("refused by {refusal:?}");
         assert!(matches!(peer.receive().await, v5::Packet::Connect(_)));
         peer.socket.write_all(refusal).await.unwrap();
         drop(peer);
