@@ -23,7 +23,7 @@ const TIMED: Duration = Duration::from_secs(10);
 
 /// Acknowledged messages a second: Mosquitto, which syncs nothing, then Pumphouse.
 pub(crate) async fn rates(bench: &Bench, mosquitto: &Mosquitto, goals: &mut Goals) -> Result<()> {
-    let setup = Setup::new(&bench.folder, "acks", None)?;
+    let setup = Setup::new(&bench.folder, "acks", None)?.without_maintenance();
     let pumphouse = setup.start("flush_interval = \"1s\"")?;
     let own = pumphouse.broker()?;
     println!("\n## Acknowledged to publishers\n");

@@ -103,7 +103,7 @@ fn report_machine(bench: &Bench) {
         said(&["mosquitto", "-h"]).replace("mosquitto version", "Mosquitto"),
     );
     println!(
-        "All sides run in turn in each round, behind the same raw MQTT 3.1.1 publishers: QoS 1, packets made beforehand and written in blocks, {} bytes of JSON with 11 fields each, 50 pumps, values that vary as instruments do. Pumphouse is `pumphouse serve` on a local folder, its settings at their defaults but for a flush every second. A round is {} messages behind Mosquitto, {} to Pumphouse's own broker, {} to the Python peer.",
+        "All sides run in turn in each round, behind the same raw MQTT 3.1.1 publishers: QoS 1, packets made beforehand and written in blocks, {} bytes of JSON with 11 fields each, 50 pumps, values that vary as instruments do. Pumphouse is `pumphouse serve` on a local folder, its settings at their defaults but for a flush every second; where sides take turns it runs without its role of maintenance, which could fall into another's turn. A round is {} messages behind Mosquitto, {} to Pumphouse's own broker, {} to the Python peer.",
         message::Ring::payload_bytes(),
         bench.messages,
         bench.messages * 4,

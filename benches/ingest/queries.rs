@@ -4,10 +4,13 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use query::flight::Client;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::message::FIRST_PROBE;
+
+/// What does not come in this time does not come.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A Flight SQL connection to the server under test.
 pub(crate) struct Queries {
@@ -20,19 +23,27 @@ impl Queries {
         Ok(Self { client })
     }
 
-    /// Returns once `pumphouse` counts `expected` rows; more is an error.
+    /// Returns once `pumphouse` counts `expected` rows; more is an error, and so is waiting
+    /// without getting any.
     pub(crate) async fn wait_for_rows(&mut self, expected: u64) -> Result<()> {
+        let (mut last, mut changed) = (0, Instant::now());
         loop {
-            match self.rows().await? {
-                n if n == expected => return Ok(()),
-                n if n > expected => return Err(format!("{n} rows of {expected}").into()),
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            let rows = self.rows().await?;
+            if rows == expected {
+                return Ok(());
             }
+            if rows != last {
+                (last, changed) = (rows, Instant::now());
+            }
+            if rows > expected || changed.elapsed() > PATIENCE {
+                return Err(format!("{rows} rows of {expected}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// The rows there are.
-    pub(crate) async fn rows(&mut self) -> Result<u64> {
+    async fn rows(&mut self) -> Result<u64> {
         self.count("select count(*) from bench.telemetry").await
     }
 
@@ -42,7 +53,11 @@ impl Queries {
             "select count(*) from bench.telemetry where pump = 'probe' and seq = {}",
             FIRST_PROBE + number
         );
+        let started = Instant::now();
         while self.count(&sql).await? == 0 {
+            if started.elapsed() > PATIENCE {
+                return Err(format!("probe {number} is not to be seen").into());
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())

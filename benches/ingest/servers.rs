@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::queries::Queries;
@@ -88,6 +88,13 @@ table = "bench.telemetry"
             dir = folder.display()
         );
         Ok(Self { folder, config })
+    }
+
+    /// Leaves maintenance to others, where that would fall into the turn of another side.
+    pub(crate) fn without_maintenance(mut self) -> Self {
+        self.config
+            .insert_str(0, "roles = [\"ingest\", \"query\"]\n");
+        self
     }
 
     /// Starts it, with lines such as `flush_interval = "1s"` as its settings of ingest.
@@ -184,11 +191,13 @@ impl Pumphouse {
         Ok(ticks as f64 / TICKS)
     }
 
-    /// Waits until it has nothing more to do, so that it does not disturb what is measured next.
+    /// Waits until it has nothing more to do, so that it does not disturb what is measured next;
+    /// two minutes at most.
     pub(crate) async fn settle(&self) -> Result<()> {
+        let started = Instant::now();
         let mut quiet = 0;
         let mut before = self.cpu_seconds()?;
-        while quiet < 4 {
+        while quiet < 4 && started.elapsed() < Duration::from_secs(120) {
             tokio::time::sleep(Duration::from_millis(400)).await;
             let now = self.cpu_seconds()?;
             quiet = if now - before < 0.03 { quiet + 1 } else { 0 };

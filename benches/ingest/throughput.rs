@@ -139,6 +139,7 @@ pub(crate) async fn measure(
 
 async fn side(bench: &Bench, name: &str, mosquitto: Option<&Mosquitto>) -> Result<Side> {
     let setup = Setup::new(&bench.folder, name, mosquitto.map(|m| m.address))?;
+    let setup = setup.without_maintenance();
     let pumphouse = setup.start("flush_interval = \"1s\"")?;
     let broker = match mosquitto {
         Some(mosquitto) => mosquitto.address,
