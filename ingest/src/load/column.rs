@@ -19,8 +19,8 @@ pub struct Column {
     pub data_type: DataType,
     /// What becomes of the table's column.
     pub standing: Standing,
-    /// Rows without a value.
-    pub nulls: u64,
+    /// Rows without a value; unknown where a Parquet file does not tell.
+    pub nulls: Option<u64>,
     /// A value of it, as it stands in the file.
     pub example: String,
     /// What else should be known of it.
@@ -104,7 +104,7 @@ pub(super) fn settle(
         name: profile.name.clone(),
         data_type,
         standing,
-        nulls: rows - profile.values,
+        nulls: Some(rows.saturating_sub(profile.values)),
         example: profile.example.clone(),
         note: note.filter(|_| target.is_none()),
         format,

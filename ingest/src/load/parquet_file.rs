@@ -22,7 +22,8 @@ const BATCH_ROWS: usize = 1 << 14;
 pub(super) struct Stored {
     pub(super) name: String,
     pub(super) data_type: DataType,
-    nulls: u64,
+    /// Unknown where the statistics do not tell.
+    nulls: Option<u64>,
     example: String,
     /// Earliest and latest time, in microseconds, where the files' statistics tell.
     pub(super) times: Option<(i64, i64)>,
@@ -84,7 +85,7 @@ pub(super) fn contents(inputs: &[Input], progress: &Progress) -> Result<Contents
                 ))
                 .with_hint("load the files into two tables, or bring them to one type first")
             })?;
-            known.nulls += nulls;
+            known.nulls = known.nulls.zip(nulls).map(|(a, b)| a + b);
             known.rows += rows;
             known.times = both(known.times, times);
             if known.example.is_empty() {
@@ -95,7 +96,7 @@ pub(super) fn contents(inputs: &[Input], progress: &Progress) -> Result<Contents
     Ok(contents)
 }
 
-type Described = (String, DataType, u64, Option<(i64, i64)>, String);
+type Described = (String, DataType, Option<u64>, Option<(i64, i64)>, String);
 
 fn describe(input: &Input, builder: Builder) -> Result<Vec<Described>> {
     let schema = Arc::clone(builder.schema());
@@ -121,15 +122,20 @@ fn describe(input: &Input, builder: Builder) -> Result<Vec<Described>> {
 }
 
 /// Nulls and range of times, as far as the row groups tell.
-fn statistics(field: &Field, schema: &SchemaRef, builder: &Builder) -> (u64, Option<(i64, i64)>) {
+fn statistics(
+    field: &Field,
+    schema: &SchemaRef,
+    builder: &Builder,
+) -> (Option<u64>, Option<(i64, i64)>) {
     let metadata = builder.metadata();
     let descriptor = metadata.file_metadata().schema_descr();
     let Ok(converter) = StatisticsConverter::try_new(field.name(), schema, descriptor) else {
-        return (0, None);
+        return (None, None);
     };
     let groups = || metadata.row_groups().iter();
     let nulls = converter.row_group_null_counts(groups());
-    let nulls = nulls.ok().and_then(|counts| arrow::compute::sum(&counts));
+    let known = nulls.ok().filter(|counts| counts.null_count() == 0);
+    let nulls = known.map(|counts| arrow::compute::sum(&counts).unwrap_or(0));
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let bound = |array: parquet::errors::Result<Arc<dyn Array>>| {
         let array = array.ok()?;
@@ -143,7 +149,7 @@ fn statistics(field: &Field, schema: &SchemaRef, builder: &Builder) -> (u64, Opt
     };
     let least = bound(converter.row_group_mins(groups())).and_then(|array| min(&array));
     let most = bound(converter.row_group_maxes(groups())).and_then(|array| max(&array));
-    (nulls.unwrap_or(0), least.zip(most))
+    (nulls, least.zip(most))
 }
 
 fn both(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
@@ -199,7 +205,9 @@ impl Stored {
             name: self.name.clone(),
             data_type,
             standing,
-            nulls: self.nulls + rows.saturating_sub(self.rows),
+            nulls: self
+                .nulls
+                .map(|nulls| nulls + rows.saturating_sub(self.rows)),
             example: self.example.clone(),
             note: None,
             format: None,

@@ -193,7 +193,8 @@ impl Reading {
         for field in required {
             let mut columns = self.columns.iter();
             let lacking = match columns.find(|column| column.name == *field.name()) {
-                Some(column) => column.nulls,
+                // What is not known here is seen when the rows are written.
+                Some(column) => column.nulls.unwrap_or(0),
                 None => self.rows(),
             };
             if lacking > 0 {

@@ -84,7 +84,13 @@ async fn compressed_text_and_json_lines() {
         .collect();
     assert_eq!(
         names,
-        [("n", 0), ("at", 2), ("tags", 2), ("x", 2), ("s", 1)]
+        [
+            ("n", Some(0)),
+            ("at", Some(2)),
+            ("tags", Some(2)),
+            ("x", Some(2)),
+            ("s", Some(1))
+        ]
     );
     house.run(plan).await.unwrap();
     assert_eq!(
@@ -226,4 +232,21 @@ async fn a_new_table_is_laid_out_by_time_and_device() {
     let file = house.file("epoch.csv", "t,v\n1583748915,1\n1583748916.5,2\n");
     let plan = house.plan(&[file], epoch).await.unwrap();
     assert_eq!(type_name(&plan.reading.columns[0].data_type), "timestamp");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_parquet_columns_are_loaded_as_they_are() {
+    use arrow::array::{ListArray, StructArray};
+    use arrow::datatypes::{DataType, Field, Int64Type};
+
+    let house = House::new().await;
+    let tags = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
+    let x: ArrayRef = Arc::new(Float32Array::from(vec![0.5, 1.5]));
+    let field = Arc::new(Field::new("x", DataType::Float32, true));
+    let place = StructArray::from(vec![(field, x)]);
+    let file = parquet(vec![("tags", Arc::new(tags)), ("place", Arc::new(place))]);
+    let file = house.file("a.parquet", file);
+    let plan = house.plan(&[file], LoadOptions::default()).await.unwrap();
+    house.run(plan).await.unwrap();
+    assert_eq!(house.rows(TABLE).await, [",{x: 1.5}", "[1, ],{x: 0.5}"]);
 }

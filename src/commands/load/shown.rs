@@ -52,7 +52,9 @@ fn columns(reading: &Reading, creates: bool) -> String {
             [
                 column.name.clone(),
                 type_name(&column.data_type),
-                HumanCount(column.nulls).to_string(),
+                column
+                    .nulls
+                    .map_or("?".to_owned(), |nulls| HumanCount(nulls).to_string()),
                 clipped(&column.example),
                 remark(column, creates),
             ]
@@ -125,13 +127,18 @@ pub(super) fn loaded(
 ) -> String {
     let Destination { branch, key } = destination;
     let commit: String = loaded.commit.short();
-    let seconds = took.as_secs_f64().max(1e-3);
+    let seconds = took.as_secs_f64();
+    // Of a moment there is no rate.
+    let rate = (seconds >= 1.0).then(|| {
+        let rate = HumanBytes((bytes as f64 / seconds) as u64);
+        format!(" ({rate} a second)")
+    });
     format!(
-        "loaded {} into {key} on {branch} as {} ({}) in {seconds:.1} s ({} a second), commit {commit}",
+        "loaded {} into {key} on {branch} as {} ({}) in {seconds:.1} s{}, commit {commit}",
         counted(loaded.rows, "row"),
         counted(loaded.files as u64, "file"),
         HumanBytes(loaded.bytes),
-        HumanBytes((bytes as f64 / seconds) as u64),
+        rate.unwrap_or_default(),
     )
 }
 
