@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod limits;
 mod ordering;
+mod packets;
 mod properties;
 mod publish;
 mod qos2;
