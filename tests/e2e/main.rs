@@ -22,6 +22,7 @@ mod iceberg;
 mod kill_loop;
 mod live_streams;
 mod load;
+mod maintain;
 mod many_writers;
 mod models;
 mod replay;

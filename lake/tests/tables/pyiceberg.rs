@@ -5,10 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::{Catalog, Key, Operation, Store, StoreConfig};
+use futures::FutureExt;
+use lake::maintain::{CompactOptions, ExpireOptions};
 use lake::{Alter, Lake, PartitionField, Rewrite, RewriteKind, Table, TableSpec, Transform};
 use serde_json::{Value, json};
 
@@ -74,6 +77,37 @@ impl Checked {
             summary: BTreeMap::new(),
         };
         self.lake.stage_rewrite(&table, rewrite).await.unwrap()
+    }
+
+    /// Every job of maintenance that changes the table.
+    async fn maintain(&mut self) {
+        let (lake, key) = (self.lake.clone(), key());
+        let go_on = || futures::future::ready(true).boxed();
+        // Too little memory to sort in, so that files are merged as streams.
+        for memory_bytes in [1 << 20, 1_000] {
+            self.append(NOVEMBER, 90).await;
+            let options = CompactOptions {
+                full: true,
+                memory_bytes,
+                ..CompactOptions::default()
+            };
+            let done = lake.compact("main", &key, &options, "test", &go_on).await;
+            assert!(done.unwrap().commits > 0);
+            self.check("compacted", "cycles").await;
+        }
+        let expire = ExpireOptions {
+            older_than: Duration::ZERO,
+            keep: 2,
+        };
+        let done = lake.expire("main", &key, expire, "test").await.unwrap();
+        assert!(done.snapshots > 0);
+        self.check("expired", "cycles").await;
+        let half_a_century = Some(Duration::from_secs(50 * 365 * 86_400));
+        let done = lake
+            .retain("main", &key, half_a_century, true, "test")
+            .await;
+        assert_eq!(done.unwrap().rows, 0);
+        self.check("retained", "cycles").await;
     }
 
     async fn alter(&self, alters: &[Alter]) -> Operation {
@@ -157,6 +191,7 @@ async fn pyiceberg_reads_the_table_after_every_change() {
     checked.check("two partitionings", "cycles").await;
     let staged = checked.rewrite(2..9, &[9], RewriteKind::Overwrite).await;
     checked.step("overwrite of both", staged).await;
+    checked.maintain().await;
     let rename = Alter::RenameColumn {
         from: "pressure".into(),
         to: "bar".into(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use catalog::ErrorKind;
+use futures::FutureExt;
 use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Literal, Struct};
+use lake::maintain::CompactOptions;
 use lake::{PartitionField, TableSpec};
 use proptest::prelude::*;
 use query::{Engine, EngineConfig, Outcome, SessionOptions};
@@ -223,6 +225,21 @@ impl Case {
             .default_partition_spec_id()
     }
 
+    /// All small files, so that no delete file is left.
+    async fn compact(&self) {
+        let options = CompactOptions {
+            full: true,
+            ..CompactOptions::default()
+        };
+        let (lake, key) = (&self.writer.lake, &self.writer.key);
+        let go_on = || futures::future::ready(true).boxed();
+        let done = lake.compact("main", key, &options, "test", &go_on).await;
+        assert_eq!(done.unwrap().conflicts, 0);
+        let files = self.writer.table().await.data_files().await.unwrap();
+        assert!(files.iter().all(|file| file.deletes.is_empty()));
+        assert!(files.len() <= 2, "{} files", files.len());
+    }
+
     async fn check(&self) {
         for target_partitions in [1, 3] {
             let config = EngineConfig {
@@ -324,6 +341,13 @@ proptest! {
             for step in &steps {
                 case.take(step).await;
             }
+            case.check().await;
+            // Compaction applies them all, and later ones find the rows in their new files.
+            case.compact().await;
+            case.check().await;
+            case.take(&Step::Equality(0, vec![(Some(1), None)], 0)).await;
+            case.check().await;
+            case.compact().await;
             case.check().await;
         });
     }
