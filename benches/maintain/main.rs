@@ -187,9 +187,8 @@ async fn copy(lake: &Lake, key: &Key) -> Result<()> {
     let copy = Key::new("pumps", "whole")?;
     let meta = CommitMeta::new("bench", "create");
     lake.create_table("main", &copy, &spec(), meta).await?;
-    let rows = engine
-        .collect(&format!("select * from {key}"), None)
-        .await?;
+    let sql = format!("select * from {key}");
+    let (_, rows) = engine.collect(&sql, None).await?;
     let meta = CommitMeta::new("bench", "copy");
     lake.append_batches("main", &copy, rows, meta).await?;
     let full = CompactOptions {

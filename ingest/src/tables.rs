@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
-use catalog::{CommitMeta, Error, ErrorKind, Key, Result};
-use lake::{Lake, PartitionField, Table, TableSpec};
+use catalog::{CommitMeta, Error, ErrorKind, Key, Result, Snapshot};
+use lake::maintain::RETAIN;
+use lake::{Alter, Lake, PartitionField, Table, TableSpec};
 
 use crate::backoff::Backoff;
 use crate::decode::{self, Need};
@@ -91,6 +92,8 @@ impl Tables {
             }
             found => found.map_err(Refusal::Table)?,
         };
+        let table = self.keep_as_long(&head, table, spec);
+        let table = table.await.map_err(Refusal::Table)?;
         let schema = table.arrow_schema();
         let fields = columns.fields().iter();
         // Whether a message fits the columns there are is seen when it is decoded for them.
@@ -110,6 +113,22 @@ impl Tables {
         let lacking = Arc::new(Schema::new(lacking));
         let evolved = self.lake.evolve(&self.branch, key, &lacking, meta).await;
         evolved.map_err(Refusal::Columns)
+    }
+
+    /// Lets a table keep its rows for as long as its stream says now.
+    async fn keep_as_long(&self, head: &Snapshot, table: Table, spec: &TableSpec) -> Result<Table> {
+        let Some(age) = spec.properties.get(RETAIN) else {
+            return Ok(table);
+        };
+        if table.metadata().properties().get(RETAIN) == Some(age) {
+            return Ok(table);
+        }
+        let key = table.key();
+        let set = Alter::SetProperties([(RETAIN.to_owned(), age.clone())].into());
+        let staged = self.lake.stage_alter(&table, &[set]).await?;
+        let meta = CommitMeta::new(AUTHOR, format!("keep rows of {key} for {age}")).automatic();
+        let kept = self.lake.commit(&self.branch, meta, head, vec![staged]);
+        self.lake.table(&kept.await?, key).await
     }
 
     /// Tries until it succeeds or fails in a way that trying again does not mend.

@@ -36,6 +36,10 @@ pub struct StreamConfig {
     /// them the first one is kept. Empty: every message is a row.
     #[serde(default)]
     pub dedup: Vec<String>,
+    /// How long rows are kept by their time, such as `90d`, as the table's property
+    /// `pumphouse.retain`. None leaves the table as it is: it keeps them for ever at first.
+    #[serde(default)]
+    pub retain: Option<String>,
     /// What the table's files are split by when it is made: columns such as `pump`, and `day(ts)`,
     /// `bucket(16, pump)` and the like. Empty: the day of the time.
     #[serde(default)]
@@ -73,6 +77,7 @@ impl StreamConfig {
             time: default_time(),
             columns: BTreeMap::new(),
             dedup: Vec::new(),
+            retain: None,
             partition: Vec::new(),
             format: PayloadFormat::default(),
             fields: Vec::new(),
@@ -112,6 +117,12 @@ impl StreamConfig {
                 self.time
             ))
             .with_hint("rename the variable"));
+        }
+        if let Some(age) = &self.retain
+            && lake::maintain::parse_age(age).is_none()
+        {
+            return Err(wrong(format!("`retain` is '{age}'"))
+                .with_hint("write an age above 0 such as \"90d\", \"36h\" or seconds"));
         }
         for (index, column) in self.dedup.iter().enumerate() {
             if column.is_empty() || column.contains(',') {

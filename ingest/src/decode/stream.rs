@@ -38,6 +38,7 @@ pub(super) struct Stream {
     compression: Compression,
     nested: Nested,
     dedup: Vec<String>,
+    retain: Option<String>,
     /// Bytes of a decompressed payload.
     most_bytes: usize,
 }
@@ -78,6 +79,7 @@ impl Stream {
             compression: config.compression,
             nested: config.nested,
             dedup: config.dedup.clone(),
+            retain: config.retain.clone(),
             most_bytes: most_bytes.saturating_mul(MOST_EXPANSION),
         })
     }
@@ -101,7 +103,9 @@ impl Stream {
     pub(super) fn properties(&self) -> BTreeMap<String, String> {
         let dedup = (!self.dedup.is_empty()).then(|| self.dedup.join(","));
         let dedup = dedup.map(|columns| (unique::PROPERTY.to_owned(), columns));
-        dedup.into_iter().collect()
+        let retain = self.retain.clone();
+        let retain = retain.map(|age| (lake::maintain::RETAIN.to_owned(), age));
+        dedup.into_iter().chain(retain).collect()
     }
 
     /// The columns a new table gets for a message that brings `first`: those, then what is declared.
