@@ -280,7 +280,7 @@ impl Decodes {
         let mut group = Vec::new();
         loop {
             self.buffer.wait_for_room().await;
-            if let Err(error) = self.follow(&group) {
+            if let Err(error) = self.follow(&group).await {
                 return error;
             }
             // A replay reads the files of the log while it decodes what it has read.
@@ -293,7 +293,7 @@ impl Decodes {
     }
 
     /// Decodes by other streams from `group` on, where there are others.
-    fn follow(&mut self, group: &[Record]) -> Result<()> {
+    async fn follow(&mut self, group: &[Record]) -> Result<()> {
         let Some(first) = group.first().filter(|_| self.streams.changed()) else {
             return Ok(());
         };
@@ -302,6 +302,11 @@ impl Decodes {
         self.decoding = Decoding::new(tables, &self.config, BTreeMap::new())?;
         let before = first.position.saturating_sub(1);
         self.decoding.restore(&self.births.until(before));
+        for (key, table) in self.unique.follow(&self.config.streams) {
+            if let Err(error) = self.unique.load_table(&self.tables, &key, &table).await {
+                tracing::warn!(%error, %key, "cannot read the keys of a table, going on without");
+            }
+        }
         tracing::info!(
             streams = self.config.streams.len(),
             from = first.position,

@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
@@ -28,11 +28,11 @@ const MOST_KNOWN: usize = 1_000_000;
 
 /// The keys of the latest rows, by table.
 pub(crate) struct Unique {
-    tables: BTreeMap<Key, Table>,
+    tables: RwLock<BTreeMap<Key, Arc<Table>>>,
     hashers: [RandomState; 2],
 }
 
-struct Table {
+pub(crate) struct Table {
     columns: Vec<String>,
     seen: Mutex<Seen>,
 }
@@ -57,18 +57,46 @@ pub(crate) fn columns_by_table(streams: &[StreamConfig]) -> BTreeMap<Key, Vec<St
 
 impl Unique {
     pub(crate) fn new(streams: &[StreamConfig]) -> Self {
-        let tables = columns_by_table(streams);
-        let table = |columns| Table {
-            columns,
-            seen: Mutex::default(),
-        };
-        Self {
-            tables: tables
-                .into_iter()
-                .map(|(key, columns)| (key, table(columns)))
-                .collect(),
+        let unique = Self {
+            tables: RwLock::default(),
             hashers: [RandomState::new(), RandomState::new()],
+        };
+        unique.follow(streams);
+        unique
+    }
+
+    /// Keeps the first rows as other streams have it. What was seen of a table is remembered where
+    /// its columns are the same; the others are returned, to be loaded.
+    pub(crate) fn follow(&self, streams: &[StreamConfig]) -> Vec<(Key, Arc<Table>)> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *tables);
+        let mut new = Vec::new();
+        for (key, columns) in columns_by_table(streams) {
+            let table = match before.remove(&key) {
+                Some(table) if table.columns == columns => table,
+                _ => {
+                    let seen = Mutex::default();
+                    let table = Arc::new(Table { columns, seen });
+                    new.push((key.clone(), Arc::clone(&table)));
+                    table
+                }
+            };
+            tables.insert(key, table);
         }
+        new
+    }
+
+    fn table(&self, key: &Key) -> Option<Arc<Table>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.get(key).cloned()
+    }
+
+    fn tables(&self) -> Vec<(Key, Arc<Table>)> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = tables.iter();
+        tables
+            .map(|(key, table)| (key.clone(), Arc::clone(table)))
+            .collect()
     }
 
     /// Takes the rows out of `batches` that were seen before, and notes the others as hot up to the
@@ -80,9 +108,9 @@ impl Unique {
     ) -> Result<usize> {
         let mut dropped = 0;
         for (key, batch) in batches.iter_mut() {
-            if let Some(table) = self.tables.get(key) {
+            if let Some(table) = self.table(key) {
                 let mut keys = Vec::new();
-                dropped += self.filter(table, batch, &mut keys)?;
+                dropped += self.filter(&table, batch, &mut keys)?;
                 table.seen().hot.push_back((end, keys));
             }
         }
@@ -96,7 +124,7 @@ impl Unique {
         end: u64,
         tables: &mut BTreeMap<Key, Vec<RecordBatch>>,
     ) -> Result<usize> {
-        for table in self.tables.values() {
+        for (_, table) in self.tables() {
             let mut seen = table.seen();
             while let Some((_, keys)) = seen.hot.pop_front_if(|(at, _)| *at <= end) {
                 for key in &keys {
@@ -106,12 +134,12 @@ impl Unique {
         }
         let mut dropped = 0;
         for (key, batches) in tables.iter_mut() {
-            let Some(table) = self.tables.get(key) else {
+            let Some(table) = self.table(key) else {
                 continue;
             };
             let mut keys = Vec::new();
             for batch in batches.iter_mut() {
-                dropped += self.filter(table, batch, &mut keys)?;
+                dropped += self.filter(&table, batch, &mut keys)?;
             }
             batches.retain(|batch| batch.num_rows() > 0);
             table.seen().hot.push_front((end, keys));
@@ -122,7 +150,7 @@ impl Unique {
 
     /// Notes that the rows up to `end` are committed.
     pub(crate) fn committed(&self, end: u64) {
-        for table in self.tables.values() {
+        for (_, table) in self.tables() {
             let mut seen = table.seen();
             while let Some((_, keys)) = seen.hot.pop_front_if(|(at, _)| *at <= end) {
                 seen.commit(keys);

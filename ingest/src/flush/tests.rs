@@ -24,6 +24,7 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
         },
         buffer: Arc::new(Buffer::new("main", "me", 0, bounds)),
         config: IngestConfig::new("unused", Source::Embedded(BrokerConfig::default()), vec![]),
+        streams: crate::streams::Streams::new(&[]).follow(),
         log: log.reader(),
         births: Arc::new(BirthLog::open(std::path::Path::new("unused"), 0)),
         changed: Changed::default(),

@@ -10,7 +10,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{MOST_KNOWN, PROPERTY, Unique};
+use super::{MOST_KNOWN, PROPERTY, Table, Unique};
 use crate::tables::{AUTHOR, Tables};
 
 impl Unique {
@@ -20,47 +20,56 @@ impl Unique {
     /// # Errors
     /// When the lake does not answer.
     pub(crate) async fn load(&self, tables: &Tables) -> Result<()> {
-        let lake = &tables.lake;
-        for (key, table) in &self.tables {
-            let head = lake.catalog().head(&tables.branch).await?;
-            let found = match lake.table(&head, key).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                found => found?,
-            };
-            let said = found.metadata().properties().get(PROPERTY);
-            if said.map(String::as_str) != Some(&table.columns.join(",")) {
-                self.tell(tables, key).await?;
-            }
-            let mut files: Vec<ScanFile> = found.data_files().await?.to_vec();
-            files.sort_by_key(|file| std::cmp::Reverse(file.sequence_number));
-            *table.seen() = Default::default();
-            let mut newest_first = Vec::new();
-            for file in files {
-                match self.keys_of(tables, &table.columns, &file).await {
-                    Ok(keys) => newest_first.extend(keys),
-                    Err(error) if error.is_retryable() => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(%error, %key, file = %file.path, "cannot read the keys of a file, going on without");
-                    }
-                }
-                if newest_first.len() >= MOST_KNOWN {
-                    break;
-                }
-            }
-            newest_first.truncate(MOST_KNOWN);
-            newest_first.reverse();
-            let mut seen = table.seen();
-            newest_first.retain(|hash| seen.all.insert(*hash));
-            seen.commit(newest_first);
+        for (key, table) in self.tables() {
+            self.load_table(tables, &key, &table).await?;
         }
         Ok(())
     }
 
-    async fn tell(&self, tables: &Tables, key: &Key) -> Result<()> {
+    /// The same of one table.
+    ///
+    /// # Errors
+    /// When the lake does not answer.
+    pub(crate) async fn load_table(&self, tables: &Tables, key: &Key, table: &Table) -> Result<()> {
+        let lake = &tables.lake;
+        let head = lake.catalog().head(&tables.branch).await?;
+        let found = match lake.table(&head, key).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        let wanted = table.columns.join(",");
+        let said = found.metadata().properties().get(PROPERTY);
+        if said != Some(&wanted) {
+            self.tell(tables, key, wanted).await?;
+        }
+        let mut files: Vec<ScanFile> = found.data_files().await?.to_vec();
+        files.sort_by_key(|file| std::cmp::Reverse(file.sequence_number));
+        *table.seen() = Default::default();
+        let mut newest_first = Vec::new();
+        for file in files {
+            match self.keys_of(tables, &table.columns, &file).await {
+                Ok(keys) => newest_first.extend(keys),
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, %key, file = %file.path, "cannot read the keys of a file, going on without");
+                }
+            }
+            if newest_first.len() >= MOST_KNOWN {
+                break;
+            }
+        }
+        newest_first.truncate(MOST_KNOWN);
+        newest_first.reverse();
+        let mut seen = table.seen();
+        newest_first.retain(|hash| seen.all.insert(*hash));
+        seen.commit(newest_first);
+        Ok(())
+    }
+
+    async fn tell(&self, tables: &Tables, key: &Key, columns: String) -> Result<()> {
         let (lake, branch) = (&tables.lake, &tables.branch);
         let head = lake.catalog().head(branch).await?;
         let table = lake.table(&head, key).await?;
-        let columns = self.tables[key].columns.join(",");
         let property = BTreeMap::from([(PROPERTY.to_owned(), columns)]);
         let staged = lake
             .stage_alter(&table, &[Alter::SetProperties(property)])

@@ -167,3 +167,21 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
         .unwrap();
     ingest.check_table(&partition("pump")).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_names_its_rows_from_now_on_knows_those_that_are_there() {
+    let house = House::new();
+    let ingest = house.start().await;
+    publish(&ingest, "a", 0..5).await;
+    decoded(&ingest, 5).await;
+    ingest.flush().await.unwrap();
+    let named = StreamConfig {
+        dedup: vec!["n".to_owned()],
+        ..house.config().streams[0].clone()
+    };
+    ingest.set_streams(&[named]).unwrap();
+    publish(&ingest, "b", 0..8).await;
+    publish(&ingest, "c", 6..9).await;
+    ingest.flush().await.unwrap();
+    assert_eq!(house.values().await, (0..9).collect::<Vec<_>>());
+}
