@@ -58,8 +58,8 @@ pub enum TimeFormat {
 #[serde(rename_all = "snake_case")]
 pub enum Nested {
     /// Columns of structs and lists.
+    #[default]
     Struct,
     /// Text columns with the JSON text.
-    #[default]
     Text,
 }

@@ -14,6 +14,7 @@ mod foreign;
 mod live_streams;
 mod mosquitto_clients;
 mod papers;
+mod payloads;
 mod rows;
 mod support;
 mod unique;

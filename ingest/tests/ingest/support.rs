@@ -164,7 +164,11 @@ pub(crate) async fn decoded(ingest: &Ingest, messages: u64) {
 }
 
 /// Publishes at QoS 1 with rumqttc, MQTT 5, and waits for every PUBACK.
-pub(crate) async fn publish_v5(address: SocketAddr, client: &str, messages: &[(&str, String)]) {
+pub(crate) async fn publish_v5<P: Clone + Into<bytes::Bytes>>(
+    address: SocketAddr,
+    client: &str,
+    messages: &[(&str, P)],
+) {
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::Packet;
     use rumqttc::v5::{AsyncClient, Event, MqttOptions};
