@@ -258,5 +258,5 @@ async fn a_store_that_fails_loses_and_doubles_nothing() {
     for (n, per_mille) in [20, 100, 200, 300].into_iter().enumerate() {
         injected += survives(seed.wrapping_add(n as u64), per_mille).await;
     }
-    assert!(injected > 50, "{injected} faults");
+    assert!(injected > 5, "{injected} faults");
 }
