@@ -29,7 +29,6 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
         births: Arc::new(BirthLog::open(std::path::Path::new("unused"), 0)),
         changed: Changed::default(),
         ingester: "me".to_owned(),
-        streams: crate::streams::Streams::new(&[]).follow(),
         floor: 0,
         unique: Arc::new(Unique::new(&[])),
         waiting: Vec::new(),
