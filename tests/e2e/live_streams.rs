@@ -48,8 +48,8 @@ fn a_stream_given_by_http_takes_messages_at_once_and_after_a_kill() {
     let temps = "select rig, sum(motor.temp) as temp, max(motor['parts'][1]) as part \
                  from rigs.state group by rig order by rig";
     let expected = [
-        json!({"rig": "r1", "temp": 282.0, "part": 3}),
-        json!({"rig": "r2", "temp": 141.0, "part": 5}),
+        json!({"rig": "r1", "temp": 282.0, "part": 3.0}),
+        json!({"rig": "r2", "temp": 141.0, "part": 5.0}),
     ];
     assert_eq!(server.sql(temps).unwrap(), expected);
     let gone = server.ask("DELETE", "/v1/streams/rigs", None);
