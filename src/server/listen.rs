@@ -46,10 +46,11 @@ pub(super) async fn bind(part: &str, setting: &str, address: SocketAddr) -> Resu
 /// Tells early, and in the same words, that the embedded broker will not get its
 /// address; the broker itself binds it later.
 pub(super) async fn check_mqtt(settings: &Settings) -> Result<()> {
-    if settings.has_role(Role::Ingest) && settings.mqtt.url.is_none() {
-        if let Some(address) = settings.mqtt.listen {
-            bind("mqtt", "mqtt.listen", address).await?;
-        }
+    if settings.has_role(Role::Ingest)
+        && settings.mqtt.url.is_none()
+        && let Some(address) = settings.mqtt.listen
+    {
+        bind("mqtt", "mqtt.listen", address).await?;
     }
     Ok(())
 }

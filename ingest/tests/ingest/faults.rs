@@ -213,7 +213,7 @@ fn often(house: &House) -> IngestConfig {
 
 /// The faults that were injected.
 async fn survives(seed: u64, per_mille: u64) -> u64 {
-    println!("PUMPHOUSE_TEST_SEED={seed}, {per_mille} faults in a thousand requests");
+    eprintln!("PUMPHOUSE_TEST_SEED={seed}, {per_mille} faults in a thousand requests");
     let house = House::new();
     let faults = Faults::new(seed);
     let mut next = 0;

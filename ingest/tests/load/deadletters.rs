@@ -11,9 +11,11 @@ use crate::support::House;
 const LETTERS: &str = "ingest.dead_letters";
 const ROWS: &str = "pumps.telemetry";
 
-/// Letters of (time of arrival, topic, payload, reason, stream).
-async fn post(house: &House, letters: &[(i64, &str, &str, &str, Option<&str>)]) {
-    let texts = |of: fn(&(i64, &str, &str, &str, Option<&str>)) -> Option<String>| {
+/// Time of arrival, topic, payload, reason, stream.
+type Letter<'a> = (i64, &'a str, &'a str, &'a str, Option<&'a str>);
+
+async fn post(house: &House, letters: &[Letter<'_>]) {
+    let texts = |of: fn(&Letter<'_>) -> Option<String>| {
         Arc::new(letters.iter().map(of).collect::<StringArray>()) as ArrayRef
     };
     let received = letters

@@ -201,7 +201,10 @@ async fn a_new_table_is_laid_out_by_time_and_device() {
         ..LoadOptions::default()
     };
     let file = house.file("a.csv", text);
-    let plan = house.plan(&[file.clone()], options.clone()).await.unwrap();
+    let plan = house
+        .plan(std::slice::from_ref(&file), options.clone())
+        .await
+        .unwrap();
     assert_eq!(
         plan.layout.to_string(),
         "partitioned by day(at), sorted by pump, at"

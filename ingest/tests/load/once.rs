@@ -16,7 +16,7 @@ async fn the_same_bytes_are_loaded_once_under_any_name() {
     let house = House::new().await;
     let file = house.file("a.csv", CSV);
     let loaded = house
-        .load(&[file.clone()], LoadOptions::default())
+        .load(std::slice::from_ref(&file), LoadOptions::default())
         .await
         .unwrap();
     assert_eq!((loaded.rows, loaded.files), (2, 1));
@@ -68,11 +68,11 @@ async fn a_reverted_load_can_be_loaded_again() {
     let first = house.file("a.csv", CSV);
     let second = house.file("b.csv", "n,name\n3,three\n");
     house
-        .load(&[first.clone()], LoadOptions::default())
+        .load(std::slice::from_ref(&first), LoadOptions::default())
         .await
         .unwrap();
     let loaded = house
-        .load(&[second.clone()], LoadOptions::default())
+        .load(std::slice::from_ref(&second), LoadOptions::default())
         .await
         .unwrap();
     let third = house.file("c.csv", "n,name\n4,four\n");
@@ -102,7 +102,7 @@ async fn squashing_and_collecting_do_not_forget_files() {
     let house = House::new().await;
     let file = house.file("a.csv", CSV);
     house
-        .load(&[file.clone()], LoadOptions::default())
+        .load(std::slice::from_ref(&file), LoadOptions::default())
         .await
         .unwrap();
     for n in 0..5 {
@@ -187,7 +187,7 @@ async fn branches_that_loaded_the_same_file_do_not_double_it_when_merged() {
         .unwrap();
     let file = house.file("a.csv", CSV);
     let plan = house
-        .plan_on("trial", &[file.clone()], LoadOptions::default())
+        .plan_on("trial", std::slice::from_ref(&file), LoadOptions::default())
         .await
         .unwrap();
     house.run(plan).await.unwrap();
@@ -201,7 +201,7 @@ async fn branches_that_loaded_the_same_file_do_not_double_it_when_merged() {
         .await
         .unwrap();
     house
-        .load(&[file.clone()], LoadOptions::default())
+        .load(std::slice::from_ref(&file), LoadOptions::default())
         .await
         .unwrap();
     let options = MergeOptions {

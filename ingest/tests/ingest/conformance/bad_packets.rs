@@ -134,7 +134,7 @@ refused! {
 
 not_let_in! {
     mqtt_v5_3_1_0_1_something_before_the_connect: V5, Publish::new("a", "", 0).bytes(V5);
-    mqtt_v3_3_1_0_1_something_before_the_connect: V3, vec![0xc0, 0];
+    mqtt_v3_3_1_0_1_something_before_the_connect: V3, [0xc0, 0];
     mqtt_v5_3_1_2_1_other_protocol_name: V5, packet(0x10, b"\0\x04MQTX\x05\x02\0\0\0\0\x01c");
     mqtt_v3_3_1_2_1_other_protocol_name: V3, packet(0x10, b"\0\x04MQTX\x04\x02\0\0\0\x01c");
     mqtt_v5_3_1_2_2_other_version: V5, packet(0x10, b"\0\x04MQTT\x06\x02\0\0\0\0\x01c");

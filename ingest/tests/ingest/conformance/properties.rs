@@ -114,7 +114,7 @@ async fn mqtt_v5_3_4_2_2_3_4_2_3_3_5_2_2_3_5_2_3_3_6_2_2_3_6_2_3_3_7_2_2_3_7_2_3
             0x34 => {
                 client
                     .ack(0x50, u16::from_be_bytes([packet.body[3], packet.body[4]]))
-                    .await
+                    .await;
             }
             _ => small.push(packet),
         }
