@@ -159,6 +159,7 @@ async fn admit(hub: &Hub, peer: &Peer, connect: Connect) -> Result<Client, Refus
         is_v5: connect.is_v5,
         wish: Wish {
             client,
+            user: rights.user().map(str::to_owned),
             clean: connect.clean,
             expiry: connect.expiry.min(hub.max_expiry),
             will,

@@ -20,7 +20,7 @@ pub(super) const MOST_CONNECT_BYTES: u32 = 256 << 10;
 const MOST_TOPIC_BYTES: usize = 4_096;
 const MOST_TOPIC_LEVELS: usize = 128;
 
-/// Whether a topic is short and shallow enough to be published to.
+/// Whether a topic is short and shallow enough to be published to, or a filter to be subscribed to.
 pub(super) fn takes_topic(topic: &str) -> bool {
     topic.len() <= MOST_TOPIC_BYTES && topic.split('/').count() <= MOST_TOPIC_LEVELS
 }

@@ -67,6 +67,9 @@ struct Hub {
     limits: Limits,
     max_packet_bytes: u32,
     bounds: QueueBounds,
+    /// What may wait for one subscriber while it is sent retained messages: as many as there can
+    /// be, so that a filter brings all that it matches.
+    retained_bounds: QueueBounds,
     max_sessions: usize,
     /// The longest expiry of a session, in seconds.
     max_expiry: u32,
@@ -114,6 +117,10 @@ impl Broker {
             bounds: QueueBounds {
                 messages: config.queue_messages,
                 bytes: config.queue_bytes,
+            },
+            retained_bounds: QueueBounds {
+                messages: config.queue_messages.max(config.max_retained),
+                bytes: config.queue_bytes.max(config.max_retained_bytes),
             },
             max_sessions: config.max_sessions,
             max_expiry: seconds(config.max_session_expiry),

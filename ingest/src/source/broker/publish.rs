@@ -43,7 +43,8 @@ impl Connection {
                 Hold::Again => dup = true,
                 Hold::Here => return Ok(()),
                 Hold::Owned => {
-                    self.answer(AckKind::Receive, id, 0, 0);
+                    let sequence = self.settled();
+                    self.answer(AckKind::Receive, id, 0, sequence);
                     return Ok(());
                 }
             }
@@ -138,7 +139,9 @@ impl Connection {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => self.answer(AckKind::Acknowledge, id, reason.into(), 0),
             QoS::ExactlyOnce => {
-                let mut state = self.session.state();
+                let Some(mut state) = self.session.of(self.number) else {
+                    return Err(End::Because(Reason::SessionTakenOver));
+                };
                 // After a PUBREC with an error the id is free again [MQTT-4.3.3-9].
                 if is_v5 {
                     state.held.remove(&id);
@@ -176,9 +179,20 @@ impl Connection {
         self.tell(Control::Send(sequence, Outgoing::Ack(ack)));
     }
 
+    /// The journal's number to wait for before the client is told of what an earlier packet, or an
+    /// earlier connection, has changed.
+    fn settled(&mut self) -> u64 {
+        match self.journal() {
+            0 if self.session.lasting => self.hub.journal.last(),
+            sequence => sequence,
+        }
+    }
+
     /// Looks whether a message at QoS 2 is known by its packet id.
     fn hold(&mut self, id: u16) -> Hold {
-        let mut state = self.session.state();
+        let Some(mut state) = self.session.of(self.number) else {
+            return Hold::Here;
+        };
         match state.held.insert(id, Held::Pending(self.number)) {
             None => Hold::New,
             Some(Held::Owned) => {
@@ -240,7 +254,7 @@ impl Connection {
                 number,
             });
         }
-        let sequence = self.journal();
+        let sequence = self.settled();
         self.answer(AckKind::Release, id, reason, sequence);
     }
 
@@ -257,7 +271,7 @@ impl Connection {
                 id,
             });
         }
-        let sequence = self.journal();
+        let sequence = self.settled();
         self.answer(AckKind::Complete, id, reason, sequence);
         Ok(())
     }
@@ -268,7 +282,7 @@ enum Hold {
     New,
     /// An earlier connection has handed the message to the log.
     Again,
-    /// This connection has.
+    /// This connection has, or it is not the session's any more.
     Here,
     /// The message is taken.
     Owned,

@@ -30,6 +30,14 @@ impl Queue {
         true
     }
 
+    /// How many more messages may wait within these bounds, whatever their size.
+    pub(super) fn room(&self, bounds: QueueBounds) -> usize {
+        if self.bytes >= bounds.bytes {
+            return 0;
+        }
+        bounds.messages.saturating_sub(self.messages)
+    }
+
     /// Takes room beyond the bounds, for what is bounded elsewhere.
     pub(super) fn reserve_anyway(&mut self, size: usize) {
         self.messages += 1;

@@ -26,7 +26,8 @@ impl Hub {
     }
 
     fn restore_session(self: &Arc<Self>, number: u64, image: SessionImage) {
-        let session = Arc::new(Session::new(number, image.client, true, image.expiry));
+        let session = Session::new(number, image.client, true, image.expiry);
+        let session = Arc::new(session.of_user(image.user));
         self.sessions.restore(&session);
         let mut state = session.state();
         state.will = image.will;
@@ -54,9 +55,8 @@ impl Hub {
         let since = image.offline.unwrap_or_else(now_micros);
         let away = u64::try_from(now_micros() - since).unwrap_or(0);
         self.arm(&session, &mut state, Duration::from_micros(away));
-        drop(state);
         for (filter, options) in image.filters {
-            self.subscribe(&session, &filter, options);
+            self.subscribe(&session, &mut state, &filter, options);
         }
     }
 }

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::publication::Publication;
+
+/// A full store is looked through for expired messages no more often than this.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Retained messages by topic, bounded in number and bytes.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub(super) struct Retained {
     bytes: usize,
     most: usize,
     most_bytes: usize,
+    swept: Option<Instant>,
 }
 
 /// What became of a message with the retain flag.
@@ -33,6 +38,7 @@ impl Retained {
             bytes: 0,
             most,
             most_bytes,
+            swept: None,
         }
     }
 
@@ -69,8 +75,8 @@ impl Retained {
         self.by_topic.len()
     }
 
-    /// Messages whose topic matches the filter and which have not expired, by topic.
-    pub(super) fn matching(&self, filter: &str) -> Vec<Arc<Publication>> {
+    /// At most so many messages whose topic matches the filter and which have not expired, by topic.
+    pub(super) fn matching(&self, filter: &str, most: usize) -> Vec<Arc<Publication>> {
         let literal = filter.find(['+', '#']).map_or(filter, |at| &filter[..at]);
         // `a/#` matches `a` too.
         let start = literal.strip_suffix('/').unwrap_or(literal);
@@ -79,13 +85,22 @@ impl Retained {
             .take_while(|(topic, _)| topic.starts_with(start))
             .filter(|(topic, publication)| matches(filter, topic) && !publication.is_expired())
             .map(|(_, publication)| Arc::clone(publication))
+            .take(most)
             .collect()
     }
 
-    /// Topics whose message has expired.
-    pub(super) fn expired(&self) -> Vec<String> {
+    /// Removes what has expired, unless that was done just now; returns the topics.
+    pub(super) fn sweep(&mut self, now: Instant) -> Vec<String> {
+        if self.swept.is_some_and(|swept| now < swept + SWEEP) {
+            return Vec::new();
+        }
+        self.swept = Some(now);
         let expired = self.by_topic.iter().filter(|(_, p)| p.is_expired());
-        expired.map(|(topic, _)| topic.clone()).collect()
+        let topics: Vec<String> = expired.map(|(topic, _)| topic.clone()).collect();
+        for topic in &topics {
+            self.remove(topic);
+        }
+        topics
     }
 }
 
@@ -130,7 +145,8 @@ mod tests {
         for topic in ["a", "a/b", "a/b/c", "ab", "$SYS/x", "/"] {
             assert_eq!(retained.put(&publication(topic, "x")), Kept::Stored);
         }
-        let count = |filter| retained.matching(filter).len();
+        let count = |filter| retained.matching(filter, 9).len();
+        assert_eq!(retained.matching("#", 2).len(), 2);
         assert_eq!(count("a/#"), 3);
         assert_eq!(count("a"), 1);
         assert_eq!(count("+"), 2);
@@ -149,6 +165,23 @@ mod tests {
         assert_eq!(retained.put(&publication("a", "2")), Kept::Stored);
         assert_eq!(retained.put(&publication("a", "")), Kept::Removed);
         assert_eq!(retained.put(&publication("a", "")), Kept::Nothing);
+        assert_eq!((retained.len(), retained.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_full_store_is_not_swept_for_every_message() {
+        let mut retained = Retained::new(1, 1 << 20);
+        let expired = |topic: &str| {
+            let mut publication = Publication::new(&publication(topic, "x").publish);
+            publication.expires = 1;
+            Arc::new(publication)
+        };
+        let now = Instant::now();
+        retained.put(&expired("a"));
+        assert_eq!(retained.sweep(now), ["a"]);
+        retained.put(&expired("b"));
+        assert!(retained.sweep(now + SWEEP / 2).is_empty());
+        assert_eq!(retained.sweep(now + SWEEP), ["b"]);
         assert_eq!((retained.len(), retained.bytes), (0, 0));
     }
 }

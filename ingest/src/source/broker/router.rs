@@ -103,16 +103,27 @@ impl Router {
         });
     }
 
-    /// Another member of the group than this session, if one is connected.
-    pub(super) fn other_member(&self, share: &Share, session: u64) -> Option<Target> {
+    /// Whether another member of the group than this session is connected.
+    pub(super) fn has_other_member(&self, share: &Share, session: u64) -> bool {
+        let group = self.group(share);
+        group.is_some_and(|group| group.has_connected(session))
+    }
+
+    /// The members of a group other than this session, in turn: the connected ones, and then those
+    /// whose session keeps messages.
+    pub(super) fn members(&self, share: &Share, except: u64) -> Vec<Target> {
+        let group = self.group(share);
+        group.map_or_else(Vec::new, |group| group.others(except))
+    }
+
+    fn group(&self, share: &Share) -> Option<&Group> {
         let (levels, below) = split(&share.filter);
         let mut node = &self.root;
         for level in levels {
             node = node.children.get(level)?;
         }
         let leaf = if below { &node.below } else { &node.here };
-        let group = leaf.groups.iter().find(|g| g.share.group == share.group)?;
-        group.pick_connected(session)
+        leaf.groups.iter().find(|g| g.share.group == share.group)
     }
 
     /// Everyone who gets a message of this topic from `publisher`, each session once, and one
@@ -339,8 +350,9 @@ mod tests {
         let second = router.find("a/x", 9);
         assert_eq!((first.len(), second.len()), (1, 1));
         assert_ne!(first[0].session.number, second[0].session.number);
-        let other = router.other_member(&share, 1).unwrap();
-        assert_eq!(other.session.number, 2);
+        let others = router.members(&share, 1);
+        assert_eq!((others.len(), others[0].session.number), (1, 2));
+        assert!(router.has_other_member(&share, 1));
         router.leave(&share, 1);
         router.leave(&share, 2);
         assert!(router.root.is_empty());

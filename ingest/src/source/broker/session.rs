@@ -27,6 +27,8 @@ pub(super) const NEVER: u32 = u32::MAX;
 pub(super) struct Session {
     pub(super) number: u64,
     pub(super) client: String,
+    /// Who has proved to be its user; another one gets another session.
+    pub(super) user: Option<String>,
     /// Names the session in the log.
     pub(super) hash: u64,
     /// It outlives its connection, so it is journaled.
@@ -116,6 +118,7 @@ impl Session {
             number,
             hash: client_hash(&client),
             client,
+            user: None,
             lasting,
             online: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -124,6 +127,11 @@ impl Session {
                 ..State::default()
             }),
         }
+    }
+
+    /// The session as this user's.
+    pub(super) fn of_user(self, user: Option<String>) -> Self {
+        Self { user, ..self }
     }
 
     /// The state stays consistent at every step, so a panic elsewhere does not spoil it.

@@ -29,6 +29,8 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 pub(super) struct Wish {
     pub(super) client: String,
+    /// Who the client has proved to be.
+    pub(super) user: Option<String>,
     pub(super) clean: bool,
     /// Seconds the session outlives the connection; [`NEVER`] for ever.
     pub(super) expiry: u32,
@@ -67,9 +69,11 @@ impl Sessions {
     }
 
     /// A session with a number of its own.
-    pub(super) fn create(&self, client: String, lasting: bool, expiry: u32) -> Arc<Session> {
+    fn create(&self, wish: &Wish) -> Arc<Session> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Session::new(number, client, lasting, expiry))
+        let lasting = wish.expiry > 0;
+        let session = Session::new(number, wish.client.clone(), lasting, wish.expiry);
+        Arc::new(session.of_user(wish.user.clone()))
     }
 
     /// Puts in a session that a journal has brought back.
@@ -111,10 +115,7 @@ impl Hub {
             by_client.remove(&old.client);
             self.end(&old);
         }
-        let lasting = wish.expiry > 0;
-        let session = self
-            .sessions
-            .create(wish.client.clone(), lasting, wish.expiry);
+        let session = self.sessions.create(wish);
         by_client.insert(wish.client.clone(), Arc::clone(&session));
         self.counters.broker.sessions.set(by_client.len());
         let link = self.sessions.link();
@@ -134,8 +135,8 @@ impl Hub {
         })
     }
 
-    /// Whether the session under a client id is subscribed to what `rights` do not allow: it is
-    /// another user's, or one from before the rules changed.
+    /// Whether the session under a client id is subscribed to what `rights` do not allow: it is from
+    /// before the rules changed.
     pub(super) fn exceeds(&self, client: &str, rights: &Rights) -> bool {
         let session = self.sessions.by_client().get(client).cloned();
         session.is_some_and(|session| {
@@ -148,10 +149,11 @@ impl Hub {
         })
     }
 
-    /// Goes on with a session, unless the client wants a clean one or it has ended.
+    /// Goes on with a session, unless the client wants a clean one, it has ended, or it is another
+    /// user's, whose messages wait in it.
     fn resume(self: &Arc<Self>, session: &Arc<Session>, wish: &Wish) -> Option<Entered> {
         let mut state = session.state();
-        if wish.clean || state.closed || state.expiry == 0 {
+        if wish.clean || state.closed || state.expiry == 0 || session.user != wish.user {
             return None;
         }
         if let Some(timer) = state.timer.take() {
@@ -190,6 +192,7 @@ impl Hub {
         self.journal.append(vec![Entry::Open {
             session: session.number,
             client: session.client.clone(),
+            user: session.user.clone(),
             expiry: wish.expiry,
             will: wish.will.clone(),
         }])
@@ -342,7 +345,7 @@ impl Hub {
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let free = |delivery: &Delivery| {
             let share = delivery.share.as_deref();
-            share.is_some_and(|share| router.other_member(share, session.number).is_some())
+            share.is_some_and(|share| router.has_other_member(share, session.number))
         };
         let mut shared = state.inflight.take_shared(&free);
         shared.extend(state.queue.take(free));

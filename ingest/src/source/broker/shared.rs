@@ -72,17 +72,24 @@ impl Group {
 
     /// The member whose turn it is: a connected one, or else one whose session keeps the message.
     pub(super) fn pick(&self) -> Option<Target> {
-        self.pick_connected(0).or_else(|| {
-            let mut lasting = self.turn().filter(|m| m.session.lasting);
-            lasting.next().map(|m| self.target(m))
-        })
+        let member = self.turn().find(|m| m.session.is_online());
+        let member = member.or_else(|| self.turn().find(|m| m.session.lasting));
+        member.map(|m| self.target(m))
     }
 
-    /// The connected member whose turn it is, other than this session.
-    pub(super) fn pick_connected(&self, except: u64) -> Option<Target> {
-        self.turn()
-            .find(|m| m.session.number != except && m.session.is_online())
-            .map(|m| self.target(m))
+    /// Whether a member other than this session is connected.
+    pub(super) fn has_connected(&self, except: u64) -> bool {
+        let others = self.members.iter().filter(|m| m.session.number != except);
+        others.map(|m| m.session.is_online()).any(|online| online)
+    }
+
+    /// All members but this session: the connected ones in turn, and then the lasting ones.
+    pub(super) fn others(&self, except: u64) -> Vec<Target> {
+        let others = self.turn().filter(|m| m.session.number != except);
+        let (online, away): (Vec<_>, Vec<_>) = others.partition(|m| m.session.is_online());
+        let lasting = away.into_iter().filter(|m| m.session.lasting);
+        let others = online.into_iter().chain(lasting);
+        others.map(|m| self.target(m)).collect()
     }
 
     /// All members, from the next one on.

@@ -1,5 +1,6 @@
 //! What a client wants to get.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,20 +15,33 @@ use super::Hub;
 use super::connection::{Connection, End};
 use super::deliver::Batch;
 use super::journal::Entry;
+use super::limits;
 use super::outbound::Control;
-use super::publication::Publication;
 use super::router::{Options, Share, Subscription, Target};
-use super::session::Session;
+use super::session::{Session, State};
 use super::wire::{FilterOptions, Outgoing};
 use crate::topic;
 
+/// The most subscriptions of one session.
+const MOST_FILTERS: usize = 4_096;
+/// The most subscriptions of all sessions together.
+const MOST_SUBSCRIPTIONS: usize = 1_000_000;
+
 impl Hub {
+    /// Whether there is room for another subscription of the session.
+    fn takes_subscription(&self, state: &State) -> bool {
+        state.filters.len() < MOST_FILTERS
+            && self.subscriptions.load(Ordering::Relaxed) < MOST_SUBSCRIPTIONS
+    }
+
     /// Adds a checked subscription; true when the session did not have it.
-    pub(super) fn subscribe(&self, session: &Arc<Session>, filter: &str, options: Options) -> bool {
-        let mut state = session.state();
-        if state.closed {
-            return false;
-        }
+    pub(super) fn subscribe(
+        &self,
+        session: &Arc<Session>,
+        state: &mut State,
+        filter: &str,
+        options: Options,
+    ) -> bool {
         let new = state.filters.insert(filter.to_owned(), options).is_none();
         let subscription = Subscription {
             session: Arc::clone(session),
@@ -56,7 +70,14 @@ impl Connection {
             return Err(End::Because(Reason::MalformedPacket));
         }
         let mut status = Vec::with_capacity(filters.len());
-        let mut retained = Vec::new();
+        // By filter, so that one that is there twice sends its retained messages once.
+        let mut retained = BTreeMap::new();
+        let session = Arc::clone(&self.session);
+        // Until it is handed to the journal: what another connection of the session changes comes
+        // after it, or makes this one a stranger.
+        let Some(mut state) = session.of(self.number) else {
+            return Err(End::Because(Reason::SessionTakenOver));
+        };
         for (filter, wanted) in filters {
             let share = match self.check(&filter, wanted)? {
                 Ok(share) => share,
@@ -65,6 +86,10 @@ impl Connection {
                     continue;
                 }
             };
+            if !state.filters.contains_key(&filter) && !self.hub.takes_subscription(&state) {
+                status.push(SubscribeAckReason::QuotaExceeded);
+                continue;
+            }
             let options = Options {
                 qos: wanted.qos,
                 no_local: wanted.no_local,
@@ -76,9 +101,9 @@ impl Connection {
                 QoS::AtLeastOnce => SubscribeAckReason::GrantedQos1,
                 QoS::ExactlyOnce => SubscribeAckReason::GrantedQos2,
             });
-            let new = self.hub.subscribe(&self.session, &filter, options);
+            let new = self.hub.subscribe(&session, &mut state, &filter, options);
             if !share && sends_retained(wanted.retain_handling, new) {
-                retained.push((options, self.hub.retained().matching(&filter)));
+                retained.insert(filter.clone(), options);
             }
             if self.session.lasting {
                 self.changes.push(Entry::Subscribe {
@@ -89,9 +114,12 @@ impl Connection {
             }
         }
         let sequence = self.journal();
+        drop(state);
         let ack = Outgoing::SubscribeAck { id, status };
         self.tell(Control::Send(sequence, ack));
-        self.send_retained(retained);
+        for (filter, options) in retained {
+            self.send_retained(&filter, options);
+        }
         Ok(())
     }
 
@@ -108,7 +136,7 @@ impl Connection {
             return Err(self.violation("no local on a shared subscription"));
         }
         let plain = share.as_ref().map_or(filter, |share| &share.filter);
-        if topic::check_filter(plain).is_err() {
+        if !limits::takes_topic(filter) || topic::check_filter(plain).is_err() {
             return Ok(Err(SubscribeAckReason::TopicFilterInvalid));
         }
         if !self.rights.subscribe(plain) {
@@ -117,17 +145,23 @@ impl Connection {
         Ok(Ok(share.is_some()))
     }
 
-    fn send_retained(&mut self, retained: Vec<(Options, Vec<Arc<Publication>>)>) {
+    /// Sends what is retained for a filter, as far as there is room for it: nothing is even looked
+    /// for while what an earlier filter got is still waiting.
+    fn send_retained(&self, filter: &str, options: Options) {
         let hub = Arc::clone(&self.hub);
+        let room = self.session.state().queue.room(hub.retained_bounds);
+        if room == 0 {
+            hub.counters.broker.dropped.add(1);
+            return;
+        }
+        let publications = hub.retained().matching(filter, room);
+        let subscription = Subscription {
+            session: Arc::clone(&self.session),
+            options,
+        };
         let mut batch = Batch::new(&hub);
-        for (options, publications) in retained {
-            let subscription = Subscription {
-                session: Arc::clone(&self.session),
-                options,
-            };
-            for publication in publications {
-                batch.deliver_retained(&publication, Target::new(&subscription, None));
-            }
+        for publication in publications {
+            batch.deliver_retained(&publication, Target::new(&subscription, None));
         }
         batch.finish();
     }
@@ -137,8 +171,12 @@ impl Connection {
             return Err(End::Because(Reason::MalformedPacket));
         }
         let mut status = Vec::with_capacity(filters.len());
+        let session = Arc::clone(&self.session);
+        let Some(mut state) = session.of(self.number) else {
+            return Err(End::Because(Reason::SessionTakenOver));
+        };
         for filter in filters {
-            let removed = self.session.state().filters.remove(filter);
+            let removed = state.filters.remove(filter);
             if removed.is_none() {
                 status.push(UnsubscribeAckReason::NoSubscriptionExisted);
                 continue;
@@ -153,6 +191,7 @@ impl Connection {
             status.push(UnsubscribeAckReason::Success);
         }
         let sequence = self.journal();
+        drop(state);
         let ack = Outgoing::UnsubscribeAck { id, status };
         self.tell(Control::Send(sequence, ack));
         Ok(())

@@ -20,6 +20,8 @@ pub(crate) enum Entry {
     Open {
         session: u64,
         client: String,
+        /// Who has proved to be its user.
+        user: Option<String>,
         expiry: u32,
         will: Option<Will>,
     },
@@ -113,11 +115,14 @@ pub(super) fn encode(entry: &Entry, out: &mut Vec<u8>) {
         Entry::Open {
             session,
             client,
+            user,
             expiry,
             will,
         } => {
             tag(OPEN, *session, out);
             put_bytes(client.as_bytes(), out);
+            out.push(u8::from(user.is_some()));
+            put_bytes(user.as_deref().unwrap_or_default().as_bytes(), out);
             out.extend_from_slice(&expiry.to_le_bytes());
             put_will(will.as_ref(), out);
         }
@@ -251,6 +256,10 @@ impl Entries {
             OPEN => Entry::Open {
                 session,
                 client: self.text()?,
+                user: {
+                    let some = self.u8()? != 0;
+                    Some(self.text()?).filter(|_| some)
+                },
                 expiry: self.u32()?,
                 will: self.will()?,
             },

@@ -1,5 +1,9 @@
-//! Journal files: `journal-<n>`, of which the highest counts. Records are
-//! `len u32 | crc u32 | entries`; the CRC covers the length and the entries.
+//! Journal files: `journal-<n>`, of which the highest counts. A header of `magic | mark`, and records
+//! of `mark | len u32 | crc u32 | entries`; the CRC covers the length and the entries.
+//!
+//! The mark is eight random bytes, another in each file. No client knows it, so no payload can have a
+//! record in it that is taken for one of the broker's when the file is damaged; and what is left by
+//! an older file on the same blocks has another.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -12,9 +16,17 @@ use super::entry::{self, Entries, Entry};
 use super::model::Model;
 
 /// First bytes of a journal: a name and a format version.
-const MAGIC: &[u8; 8] = b"PHBRK001";
+const MAGIC: &[u8; 8] = b"PHBRK002";
 const PREFIX: &str = "journal-";
-const HEADER: usize = 8;
+/// Bytes before a record's entries.
+const HEADER: usize = MARK + 8;
+const MARK: usize = 8;
+/// Bytes before the first record.
+const START: usize = MAGIC.len() + MARK;
+
+/// What the records of one file begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark([u8; MARK]);
 
 /// A journal as it was found.
 pub(super) struct Found {
@@ -22,6 +34,7 @@ pub(super) struct Found {
     /// The number of its file, 0 for none.
     pub(super) number: u64,
     pub(super) file: Option<File>,
+    pub(super) mark: Mark,
     /// Bytes of whole records, the header included.
     pub(super) bytes: u64,
     /// Byte ranges that are damaged.
@@ -40,6 +53,7 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
             model: Model::default(),
             number: 0,
             file: None,
+            mark: Mark::random(),
             bytes: 0,
             losses: Vec::new(),
         });
@@ -59,6 +73,11 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
             "the broker's journal is damaged: changes of sessions are lost"
         );
     }
+    found.number = number;
+    if found.bytes < START as u64 {
+        // Not even a header: the next change begins a new file.
+        return Ok(found);
+    }
     let file = OpenOptions::new()
         .append(true)
         .open(&path)
@@ -68,7 +87,7 @@ pub(super) fn open(folder: &Path) -> Result<Found> {
             Ok(file)
         })
         .map_err(|e| io_error("truncate", &path, e))?;
-    (found.file, found.number) = (Some(file), number);
+    found.file = Some(file);
     Ok(found)
 }
 
@@ -78,15 +97,16 @@ pub(super) fn replay(bytes: &Bytes) -> Found {
         model: Model::default(),
         number: 0,
         file: None,
-        bytes: bytes.len().min(MAGIC.len()) as u64,
+        mark: mark_of(bytes),
+        bytes: bytes.len().min(START) as u64,
         losses: Vec::new(),
     };
-    let mut at = bytes.len().min(MAGIC.len());
+    let mark = found.mark;
+    let mut at = bytes.len().min(START);
     while at < bytes.len() {
-        let Some(end) = record_end(bytes, at) else {
+        let Some(end) = record_end(bytes, at, mark) else {
             // Whole records after it tell damage from a torn tail, which was never acknowledged.
-            let Some(next) = (at + 1..bytes.len()).find(|at| record_end(bytes, *at).is_some())
-            else {
+            let Some(next) = next_record(bytes, at + 1, mark) else {
                 tracing::warn!(
                     bytes = bytes.len() - at,
                     "the broker's journal has a torn tail: cut"
@@ -106,10 +126,25 @@ pub(super) fn replay(bytes: &Bytes) -> Found {
     found
 }
 
+/// The mark of a file: that of its header, or where the header is damaged, of its first record.
+fn mark_of(bytes: &[u8]) -> Mark {
+    let at = |at: usize| Some(Mark(*bytes.get(at..)?.first_chunk()?));
+    let first = at(START).filter(|mark| record_end(bytes, START, *mark).is_some());
+    first.or(at(MAGIC.len())).unwrap_or_else(Mark::random)
+}
+
+/// The next whole record from this offset on. Only where the mark is, a checksum is computed.
+fn next_record(bytes: &[u8], from: usize, mark: Mark) -> Option<usize> {
+    let places = bytes.get(from..)?.windows(MARK).enumerate();
+    let mut marked = places.filter(|(_, window)| *window == mark.0);
+    marked.find_map(|(at, _)| record_end(bytes, from + at, mark).map(|_| from + at))
+}
+
 /// The end of the record at this offset, if it is whole.
-fn record_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let len: [u8; 4] = *bytes.get(at..)?.first_chunk()?;
-    let crc: [u8; 4] = *bytes.get(at + 4..)?.first_chunk()?;
+fn record_end(bytes: &[u8], at: usize, mark: Mark) -> Option<usize> {
+    let rest = bytes.get(at..)?.strip_prefix(&mark.0)?;
+    let len: [u8; 4] = *rest.first_chunk()?;
+    let crc: [u8; 4] = *rest.get(4..)?.first_chunk()?;
     let end = (at + HEADER).checked_add(u32::from_le_bytes(len) as usize)?;
     let body = bytes.get(at + HEADER..end)?;
     (!body.is_empty() && checksum(len, body) == u32::from_le_bytes(crc)).then_some(end)
@@ -123,25 +158,38 @@ fn checksum(len: [u8; 4], body: &[u8]) -> u32 {
 }
 
 /// Appends entries as one record: all of them count, or none.
-pub(super) fn encode(entries: &[Entry], out: &mut Vec<u8>) {
+pub(super) fn encode(mark: Mark, entries: &[Entry], out: &mut Vec<u8>) {
+    out.extend_from_slice(&mark.0);
     let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
+    out.extend_from_slice(&[0; HEADER - MARK]);
     for entry in entries {
         entry::encode(entry, out);
     }
-    let len = ((out.len() - start - HEADER) as u32).to_le_bytes();
-    let crc = checksum(len, &out[start + HEADER..]).to_le_bytes();
+    let body = start + HEADER - MARK;
+    let len = ((out.len() - body) as u32).to_le_bytes();
+    let crc = checksum(len, &out[body..]).to_le_bytes();
     out[start..start + 4].copy_from_slice(&len);
-    out[start + 4..start + HEADER].copy_from_slice(&crc);
+    out[start + 4..body].copy_from_slice(&crc);
+}
+
+impl Mark {
+    pub(super) fn random() -> Self {
+        Self(uuid::Uuid::new_v4().as_u64_pair().1.to_le_bytes())
+    }
+}
+
+/// What a journal begins with.
+pub(super) fn start(mark: Mark) -> Vec<u8> {
+    [MAGIC.as_slice(), &mark.0].concat()
 }
 
 /// Writes a new journal that says what the model says; durable with its name.
-pub(super) fn create(folder: &Path, number: u64, model: &Model) -> Result<(File, u64)> {
+pub(super) fn create(folder: &Path, number: u64, mark: Mark, model: &Model) -> Result<(File, u64)> {
     let target = path(folder, number);
     let temporary = target.with_extension("tmp");
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = start(mark);
     for entry in model.entries() {
-        encode(std::slice::from_ref(&entry), &mut bytes);
+        encode(mark, std::slice::from_ref(&entry), &mut bytes);
     }
     let written = || -> std::io::Result<File> {
         let mut file = File::create(&temporary)?;

@@ -92,6 +92,12 @@ impl Journal {
         sequence
     }
 
+    /// The number of what was handed in last.
+    pub(crate) fn last(&self) -> u64 {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.last
+    }
+
     /// Writes what was handed in, and ends. What comes later never becomes durable.
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);

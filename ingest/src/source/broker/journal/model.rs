@@ -19,6 +19,7 @@ pub(crate) struct Model {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct SessionImage {
     pub(crate) client: String,
+    pub(crate) user: Option<String>,
     pub(crate) expiry: u32,
     /// When its client went, in microseconds since the epoch; none while it is connected.
     pub(crate) offline: Option<i64>,
@@ -46,11 +47,12 @@ impl Model {
             Entry::Open {
                 session,
                 client,
+                user,
                 expiry,
                 will,
             } => {
                 let image = self.sessions.entry(session).or_default();
-                (image.client, image.expiry) = (client, expiry);
+                (image.client, image.user, image.expiry) = (client, user, expiry);
                 (image.offline, image.will) = (None, will);
             }
             Entry::Close { session } => {
@@ -171,6 +173,7 @@ impl SessionImage {
         entries.push(Entry::Open {
             session,
             client: self.client.clone(),
+            user: self.user.clone(),
             expiry: self.expiry,
             will: self.will.clone(),
         });

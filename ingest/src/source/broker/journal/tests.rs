@@ -5,6 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use rmqtt_codec::types::{Publish, QoS};
 
+use super::file::Mark;
 use super::*;
 use crate::source::broker::publication::Publication;
 use crate::source::broker::router::{Options, Share};
@@ -59,6 +60,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             0 | 1 => Entry::Open {
                 session,
                 client,
+                user: (number > 3).then(|| "alice".to_owned()),
                 expiry: 60,
                 will,
             },
@@ -110,9 +112,10 @@ fn model(entries: &[Entry]) -> Model {
 proptest! {
     #[test]
     fn entries_come_back_and_a_snapshot_says_the_same(entries in prop::collection::vec(entries(), 1..40)) {
-        let mut bytes = vec![0; 8];
+        let mark = Mark::random();
+        let mut bytes = file::start(mark);
         for entry in &entries {
-            file::encode(std::slice::from_ref(entry), &mut bytes);
+            file::encode(mark, std::slice::from_ref(entry), &mut bytes);
         }
         let replayed = file::replay(&bytes.into());
         let expected = model(&entries);
@@ -130,12 +133,13 @@ proptest! {
 
     #[test]
     fn a_torn_tail_is_cut_at_a_record(cut in 0..60_usize) {
-        let mut bytes = vec![0; 8];
-        let open = |session| Entry::Open { session, client: "c".into(), expiry: 1, will: None };
-        file::encode(&[open(1)], &mut bytes);
+        let mark = Mark::random();
+        let mut bytes = file::start(mark);
+        let open = |session| Entry::Open { session, client: "c".into(), user: None, expiry: 1, will: None };
+        file::encode(mark, &[open(1)], &mut bytes);
         let first = bytes.len();
-        file::encode(&[open(2), open(3)], &mut bytes);
-        let cut = bytes.len().saturating_sub(1 + cut).max(8);
+        file::encode(mark, &[open(2), open(3)], &mut bytes);
+        let cut = bytes.len().saturating_sub(1 + cut).max(16);
         bytes.truncate(cut);
         let found = file::replay(&bytes.into());
         prop_assert_eq!(found.model.sessions.len(), usize::from(cut >= first));
@@ -147,6 +151,7 @@ fn open(session: u64) -> Entry {
     Entry::Open {
         session,
         client: format!("client-{session}"),
+        user: None,
         expiry: 60,
         will: None,
     }
@@ -182,12 +187,12 @@ async fn damage_in_the_middle_costs_only_its_record() {
     let path = file::path(folder.path(), 1);
     let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     let mut record = Vec::new();
-    file::encode(&[open(1)], &mut record);
-    file.seek(SeekFrom::Start(8 + record.len() as u64 + 10))
+    file::encode(Mark::random(), &[open(1)], &mut record);
+    file.seek(SeekFrom::Start(16 + record.len() as u64 + 18))
         .unwrap();
     file.write_all(b"!").unwrap();
     let found = file::open(folder.path()).unwrap();
-    assert_eq!(found.losses, vec![8 + record.len()..8 + 2 * record.len()]);
+    assert_eq!(found.losses, vec![16 + record.len()..16 + 2 * record.len()]);
     assert!(found.model.sessions.keys().eq([&1, &3]));
 }
 
@@ -211,4 +216,68 @@ async fn a_journal_that_has_grown_is_written_anew() {
     assert!(size < 24 << 20, "{size}");
     let (_journal, model) = Journal::open(folder.path()).unwrap();
     assert_eq!((model.sessions.len(), model.retained.len()), (1, 1));
+}
+
+#[test]
+fn a_record_within_a_payload_is_not_one() {
+    let mark = Mark::random();
+    let mut forged = Vec::new();
+    for guess in [Mark::random(), Mark::random()] {
+        file::encode(guess, &[open(666)], &mut forged);
+    }
+    let mut publish = publication("x").publish.clone();
+    publish.payload = forged.into();
+    let retain = Entry::Retain {
+        publication: Arc::new(Publication::new(&publish)),
+    };
+    let mut bytes = file::start(mark);
+    file::encode(mark, &[open(1)], &mut bytes);
+    let whole = bytes.len();
+    file::encode(mark, &[retain], &mut bytes);
+    bytes.truncate(bytes.len() - 1);
+    let found = file::replay(&bytes.into());
+    assert!(found.losses.is_empty());
+    assert_eq!(found.bytes, whole as u64);
+    assert!(found.model.sessions.keys().eq([&1]));
+}
+
+#[test]
+fn a_damaged_header_costs_nothing() {
+    let mark = Mark::random();
+    let mut bytes = file::start(mark);
+    bytes[12] ^= 1;
+    file::encode(mark, &[open(1)], &mut bytes);
+    file::encode(mark, &[open(2)], &mut bytes);
+    let found = file::replay(&bytes.into());
+    assert_eq!((found.model.sessions.len(), found.losses.len()), (2, 0));
+}
+
+/// The scan for a record after damage is linear: this would take hours if it were not.
+#[test]
+fn much_damage_is_passed_over_at_once() {
+    let mark = Mark::random();
+    let mut bytes = file::start(mark);
+    // Lengths that fit everywhere.
+    bytes.resize(8 << 20, 1);
+    let damage = bytes.len();
+    file::encode(mark, &[open(1)], &mut bytes);
+    let found = file::replay(&bytes.into());
+    assert_eq!(found.losses, vec![16..damage]);
+    assert_eq!(found.model.sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_does_not_keep_a_journal_from_closing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(folder.path()).unwrap();
+    drop(folder);
+    let sequence = journal.append(vec![open(1)]);
+    assert!(sequence > *journal.durable().borrow());
+    let closed = tokio::task::spawn_blocking(move || {
+        journal.close();
+        journal
+    });
+    let journal = tokio::time::timeout(std::time::Duration::from_secs(60), closed);
+    let journal = journal.await.expect("closed in time").unwrap();
+    assert_eq!(*journal.durable().borrow(), 0);
 }

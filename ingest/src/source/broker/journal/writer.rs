@@ -11,7 +11,7 @@ use catalog::Result;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
-use super::file::{self, Found};
+use super::file::{self, Found, Mark};
 use super::model::Model;
 use super::{Entry, Job};
 
@@ -26,6 +26,7 @@ pub(super) struct Writer {
     folder: PathBuf,
     model: Model,
     file: Option<File>,
+    mark: Mark,
     number: u64,
     bytes: u64,
     /// Size at which the journal is written anew.
@@ -46,6 +47,7 @@ impl Writer {
             compact_at: COMPACT_BYTES.max(2 * found.bytes),
             model: found.model,
             file: found.file,
+            mark: found.mark,
             number: found.number,
             bytes: found.bytes,
             synced,
@@ -53,21 +55,22 @@ impl Writer {
         }
     }
 
-    /// Serves the queue until it is closed and empty.
+    /// Serves the queue until it is closed and empty, or closed while the disk fails.
     pub(super) fn run(mut self, mut queue: UnboundedReceiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
             let mut bytes = Vec::new();
             let mut jobs = vec![job];
-            file::encode(&jobs[0].entries, &mut bytes);
+            file::encode(self.mark, &jobs[0].entries, &mut bytes);
             while bytes.len() < BATCH_BYTES
                 && let Ok(job) = queue.try_recv()
             {
-                file::encode(&job.entries, &mut bytes);
+                file::encode(self.mark, &job.entries, &mut bytes);
                 jobs.push(job);
             }
-            while let Err(error) = self.write(&bytes) {
+            while let Err(error) = self.write(&mut bytes, &jobs) {
                 tracing::error!(%error, "the broker's journal cannot be written: what rests on it is not acknowledged");
-                if queue.is_closed() && queue.is_empty() {
+                if queue.is_closed() {
+                    // Nothing of it was acknowledged, and no shutdown waits for a disk.
                     return;
                 }
                 std::thread::sleep(RETRY);
@@ -76,9 +79,14 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes the records of these jobs. A new file has another mark, and so other records.
+    fn write(&mut self, bytes: &mut Vec<u8>, jobs: &[Job]) -> Result<()> {
         if self.file.is_none() || self.bytes + bytes.len() as u64 > self.compact_at {
             self.compact()?;
+            bytes.clear();
+            for job in jobs {
+                file::encode(self.mark, &job.entries, bytes);
+            }
         }
         let Some(file) = &mut self.file else {
             return Ok(());
@@ -98,12 +106,14 @@ impl Writer {
 
     /// Begins a new file with the state as it is.
     fn compact(&mut self) -> Result<()> {
-        let (file, bytes) = file::create(&self.folder, self.number + 1, &self.model)?;
+        let mark = Mark::random();
+        let (file, bytes) = file::create(&self.folder, self.number + 1, mark, &self.model)?;
         let old = file::path(&self.folder, self.number);
         if self.number > 0 {
             file::remove(&old);
         }
-        (self.file, self.number, self.bytes) = (Some(file), self.number + 1, bytes);
+        (self.file, self.mark) = (Some(file), mark);
+        (self.number, self.bytes) = (self.number + 1, bytes);
         self.compact_at = COMPACT_BYTES.max(3 * bytes);
         Ok(())
     }
