@@ -88,3 +88,19 @@ async fn a_fast_client_is_read_slower_and_loses_nothing() {
     assert!(ingest.stats().broker.throttled > 0);
     assert_eq!(count(&house.hot(&ingest, &table()).await), 700);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_is_that_of_messages_no_matter_what_becomes_of_them() {
+    let house = House::new();
+    let broker = BrokerConfig {
+        listen: local(),
+        max_messages_per_second: 300,
+        subscribe: vec!["other/#".into()],
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker).await;
+    publish_v5(address(&ingest, "mqtt"), "fast", &numbered(0..700)).await;
+    let stats = ingest.stats();
+    assert_eq!(stats.logged, 0);
+    assert!(stats.broker.throttled > 0);
+}

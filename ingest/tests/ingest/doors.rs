@@ -260,7 +260,12 @@ async fn packets_may_lie_across_websocket_frames() {
     });
     let message = |id| v5::Packet::from(publish_packet(id, false, TOPIC, "{\"n\":1}"));
     // MQTT-6.0.0-2: not one packet per frame. First in pieces of three bytes, then all in one.
-    let all = bytes_of(&[connect, message(1), message(2), v5::Packet::PingRequest]);
+    let all = bytes_of(&[
+        connect.clone(),
+        message(1),
+        message(2),
+        v5::Packet::PingRequest,
+    ]);
     for size in [3, all.len()] {
         let mut socket = web(address).await;
         for piece in all.chunks(size) {
@@ -286,7 +291,19 @@ async fn packets_may_lie_across_websocket_frames() {
             }
         }
     }
-    decoded(&ingest, 4).await;
+    // Who is let in may send more in a frame than may come before.
+    let mut socket = web(address).await;
+    let text = format!("{{\"n\":1,\"what\":\"{}\"}}", "x".repeat(1 << 20));
+    let large = v5::Packet::from(publish_packet(3, false, TOPIC, &text));
+    for (packet, first) in [(connect, 0x20), (large, 0x40)] {
+        socket
+            .send(Message::Binary(bytes_of(&[packet])))
+            .await
+            .unwrap();
+        let answer = socket.next().await.unwrap().unwrap();
+        assert_eq!(answer.into_data()[0], first);
+    }
+    decoded(&ingest, 5).await;
 
     // MQTT-6.0.0-1: a text frame ends the connection.
     let mut socket = web(address).await;

@@ -1,6 +1,6 @@
 //! The reading half of a connection: packets in, groups of messages into the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const LEAST_READ: usize = 8 << 10;
 /// Messages handed to the log together at most.
 const GROUP: usize = 1_024;
 /// After a goodbye the socket is read this much longer, so that the goodbye is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The reading half's state.
 pub(super) struct Connection {
@@ -53,6 +53,10 @@ pub(super) struct Connection {
     pub(super) messages: Vec<Message>,
     pub(super) bytes: usize,
     pub(super) owed: Owed,
+    /// PUBLISH packets read and not counted against the rate yet, and their bytes.
+    pub(super) published: (usize, usize),
+    /// Packet ids at QoS 2 that this connection has taken and its client has not released.
+    pub(super) twos: HashSet<u16>,
     /// Changes for the journal that nothing waits for.
     pub(super) changes: Vec<Entry>,
     pub(super) rights: Rights,
@@ -96,6 +100,7 @@ where
         return;
     };
     place.settle();
+    let place = Arc::new(place);
     tracing::debug!(
         client = client.wish.client,
         user = client.rights.user(),
@@ -119,7 +124,12 @@ where
     let number = entered.link.connection;
     let end = if welcome(&hub, &client, &entered, &mut write).await {
         let (connection, outbound, kick) = Connection::halves(&hub, client, entered, write);
-        hub.tracker.spawn(outbound.run());
+        let place = Arc::clone(&place);
+        hub.tracker.spawn(async move {
+            outbound.run().await;
+            // The socket counts as long as this half has it.
+            drop(place);
+        });
         connection.run(&mut read, &mut buffer, &kick).await
     } else {
         End::Lost
@@ -194,6 +204,8 @@ impl Connection {
             messages: Vec::new(),
             bytes: 0,
             owed: Owed::default(),
+            published: (0, 0),
+            twos: HashSet::new(),
             changes: Vec::new(),
             rights: client.rights,
             throttle: hub.limits.throttle(),
@@ -226,9 +238,10 @@ impl Connection {
         (reader, outbound, link.kick)
     }
 
-    /// Takes packets from the buffer until a group of messages is full; true when none is left.
+    /// Takes packets from the buffer until a group of messages is full, or too much is owed; true
+    /// when none is left.
     fn take_packets(&mut self, buffer: &mut BytesMut) -> Result<bool, End> {
-        while self.messages.len() < GROUP {
+        while self.messages.len() < GROUP && self.debt.has_room() {
             match self.wire.decode(buffer) {
                 Ok(Some(packet)) => self.handle(packet)?,
                 Ok(None) => return Ok(true),
@@ -283,21 +296,17 @@ impl Connection {
         self.hub.journal.append(std::mem::take(&mut self.changes))
     }
 
-    /// Gives the messages read so far to the log.
+    /// Gives the messages read so far to the log, once what is owed has a bound.
     async fn hand_over(&mut self) -> Result<(), End> {
         if !self.changes.is_empty() {
             self.journal();
         }
         self.hub.journal.room().await;
+        self.debt.room().await;
+        self.keep_to_the_rate().await;
         if self.messages.is_empty() {
             return Ok(());
         }
-        let pause = self.throttle.take(self.messages.len(), self.bytes);
-        if !pause.is_zero() {
-            self.hub.counters.broker.throttled.add(1);
-            tokio::time::sleep(pause).await;
-        }
-        self.debt.room().await;
         let closed = |_| End::Because(Reason::ServerShuttingDown);
         let permit = self.hub.log.reserve(self.bytes).await.map_err(closed)?;
         let messages = std::mem::take(&mut self.messages);
@@ -306,7 +315,7 @@ impl Connection {
         let owed = std::mem::take(&mut self.owed);
         // The log answers only for groups with something to acknowledge.
         if owed.tracked > 0 {
-            self.debt.take_bytes(owed.bytes);
+            self.debt.take_group(owed.tracked, owed.bytes);
             // The writing half lives as long as this one.
             let _ = self.owed_to.send(owed);
         }
@@ -314,8 +323,22 @@ impl Connection {
         permit.submit(Group { messages, acks }).map_err(closed)
     }
 
-    /// The writing half outlives this one.
+    /// Waits as long as a client has to that sends faster than it may, whatever becomes of it.
+    async fn keep_to_the_rate(&mut self) {
+        let (messages, bytes) = std::mem::take(&mut self.published);
+        if messages == 0 {
+            return;
+        }
+        let pause = self.throttle.take(messages, bytes);
+        if !pause.is_zero() {
+            self.hub.counters.broker.throttled.add(1);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     pub(super) fn tell(&self, control: Control) {
+        self.debt.take_answer(control.weight());
+        // The writing half outlives this one.
         let _ = self.control.send(control);
     }
 }

@@ -7,17 +7,23 @@ use tokio::sync::Notify;
 
 use super::publication::Publication;
 
-/// Messages unacknowledged at which a client that was told no bound is read no further.
+/// Messages on their way into the log, or to what rests on it, at which a client is read no further.
 const MOST_MESSAGES: usize = u16::MAX as usize;
 /// Bytes of messages that wait for the log before they are routed; beyond it no more are read.
 const MOST_BYTES: usize = 32 << 20;
+/// Answers that are not written yet; beyond it no more packets are read.
+const MOST_ANSWERS: usize = 8_192;
 
-/// Counted by the reading half, settled by the writing half.
+/// Counted by the reading half, settled by the writing half, unless it says otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Debt {
     taken: AtomicUsize,
     settled: AtomicUsize,
+    /// Messages handed to the log and not acknowledged. Those at QoS 2 count until their PUBREC:
+    /// what comes then is the client's to do, who must be read for it.
+    logging: AtomicUsize,
     bytes: AtomicUsize,
+    answers: AtomicUsize,
     changed: Notify,
 }
 
@@ -65,14 +71,26 @@ impl Debt {
         taken.saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
-    /// Counts bytes that wait for the log.
-    pub(super) fn take_bytes(&self, bytes: usize) {
+    /// Counts a group that goes to the log: its messages, and the bytes that wait to be routed.
+    pub(super) fn take_group(&self, messages: usize, bytes: usize) {
+        self.logging.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes off messages whose last acknowledgement is about to be written.
+    /// Counts an answer that is to be written.
+    pub(super) fn take_answer(&self, weight: usize) {
+        self.answers.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    /// Takes off messages whose last acknowledgement is about to be written; those at QoS 2 the
+    /// reading half takes off when they are released.
     pub(super) fn settle(&self, messages: usize) {
         self.settled.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Takes off messages of the log whose first acknowledgement is about to be written.
+    pub(super) fn settle_group(&self, messages: usize) {
+        self.logging.fetch_sub(messages, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
@@ -82,10 +100,57 @@ impl Debt {
         self.changed.notify_one();
     }
 
+    /// Takes off an answer that is about to be written.
+    pub(super) fn settle_answer(&self, weight: usize) {
+        self.answers.fetch_sub(weight, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether the client may be read further.
+    pub(super) fn has_room(&self) -> bool {
+        let below = |count: &AtomicUsize, most| count.load(Ordering::Relaxed) < most;
+        below(&self.logging, MOST_MESSAGES)
+            && below(&self.bytes, MOST_BYTES)
+            && below(&self.answers, MOST_ANSWERS)
+    }
+
     /// Waits while too much is owed.
     pub(super) async fn room(&self) {
-        while self.take(0) >= MOST_MESSAGES || self.bytes.load(Ordering::Relaxed) >= MOST_BYTES {
+        while !self.has_room() {
             self.changed.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_kind_of_debt_has_a_bound_and_an_end() {
+        let debt = Debt::default();
+        type Step = fn(&Debt);
+        let kinds: [(Step, Step); 3] = [
+            (|d| d.take_group(MOST_MESSAGES, 0), |d| d.settle_group(1)),
+            (|d| d.take_group(0, MOST_BYTES), |d| d.settle_bytes(1)),
+            (|d| d.take_answer(MOST_ANSWERS), |d| d.settle_answer(1)),
+        ];
+        for (take, settle) in kinds {
+            take(&debt);
+            assert!(!debt.has_room());
+            tokio::join!(debt.room(), async { settle(&debt) });
+        }
+    }
+
+    #[test]
+    fn messages_that_wait_for_their_client_do_not_keep_it_from_being_read() {
+        let debt = Debt::default();
+        for _ in 0..MOST_MESSAGES {
+            debt.take(1);
+            debt.take_group(1, 0);
+            debt.settle_group(1);
+        }
+        assert!(debt.has_room());
+        assert_eq!(debt.take(0), MOST_MESSAGES);
     }
 }

@@ -3,6 +3,7 @@
 //! Who asks for more is read slower. Nothing it has sent is dropped for it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     number: u64,
     evicted: CancellationToken,
+    admitted: Arc<AtomicBool>,
     arriving: Arc<Mutex<Arriving>>,
 }
 
@@ -103,6 +105,7 @@ impl Limits {
             _permit: permit,
             number,
             evicted,
+            admitted: Arc::default(),
             arriving: Arc::clone(&self.arriving),
         })
     }
@@ -128,6 +131,7 @@ impl Limits {
 impl Place {
     /// The client has said who it is.
     pub(super) fn settle(&self) {
+        self.admitted.store(true, Ordering::Relaxed);
         let mut arriving = locked(&self.arriving);
         if let Ok(at) = arriving
             .waiting
@@ -135,6 +139,11 @@ impl Place {
         {
             arriving.waiting.remove(at);
         }
+    }
+
+    /// Tells whether the client has said who it is.
+    pub(super) fn admitted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.admitted)
     }
 
     /// Resolves when the place is needed for others.

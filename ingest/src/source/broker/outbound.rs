@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::Hub;
+use super::connection::LINGER;
 use super::debt::{Debt, Owed};
 use super::deliver::Batch;
 use super::journal::Entry;
@@ -27,6 +28,8 @@ use super::wire::{self, Ack, AckKind, Outgoing, Wire};
 const BATCH_BYTES: usize = 64 << 10;
 /// Deliveries taken from the session at a time.
 const BATCH: usize = 128;
+/// What may wait at the gate; no more deliveries are taken from the session meanwhile.
+const MOST_GATED: usize = 8 * BATCH;
 /// A client that takes nothing for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,23 @@ impl Control {
     /// Sends a PUBREL.
     pub(super) fn release(id: u16) -> Self {
         Self::Send(0, Outgoing::Ack(Ack::ok(AckKind::Release, id)))
+    }
+
+    /// What it counts for until it is written.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Send(_, packet) => weight(packet),
+            Self::Finish(_) => 0,
+        }
+    }
+}
+
+/// One, and one more for each code that an answer is made of.
+fn weight(packet: &Outgoing) -> usize {
+    match packet {
+        Outgoing::SubscribeAck { status, .. } => 1 + status.len(),
+        Outgoing::UnsubscribeAck { status, .. } => 1 + status.len(),
+        _ => 1,
     }
 }
 
@@ -138,6 +158,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
                 }
             }
             self.take_more(&mut out);
+            // Before: so that deliveries find room. After: what they rest on may be there already.
+            self.open_gate(&mut out);
             self.deliver(&mut out);
             self.open_gate(&mut out);
             self.write(&mut out).await;
@@ -146,8 +168,10 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             self.encode(Outgoing::Disconnect(reason), &mut out);
             self.write(&mut out).await;
         }
-        // The client may be gone already.
-        let _ = self.socket.shutdown().await;
+        if !self.dead {
+            // The client may be gone already, or take nothing any more.
+            let _ = timeout(LINGER, self.socket.shutdown()).await;
+        }
     }
 
     /// Adds what is there without waiting.
@@ -168,7 +192,8 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
         // What is owed for a group is told before the group goes to the log.
         let owed = self.owed.try_recv().unwrap_or_default();
         let sequence = self.route(&owed);
-        if sequence == 0 {
+        // Not before those of an earlier group [MQTT-4.6.0-2].
+        if sequence == 0 && self.gate.is_empty() {
             self.acknowledge(&ids, &owed.twos, out);
         } else {
             self.gate.push_back((sequence, Gated::Acks(ids, owed.twos)));
@@ -204,6 +229,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             wire::encode_ack(Ack::ok(kind, *id), is_v5, out);
         }
         self.debt.settle(settled);
+        self.debt.settle_group(ids.len());
     }
 
     fn obey(&mut self, control: Control, out: &mut BytesMut) {
@@ -238,7 +264,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
 
     /// Takes deliveries from the session as far as the client's window goes.
     fn deliver(&mut self, out: &mut BytesMut) {
-        while self.delivering && out.len() < BATCH_BYTES {
+        while self.delivers() && out.len() < BATCH_BYTES {
             let Some(mut state) = self.session.of(self.connection) else {
                 self.delivering = false;
                 return;
@@ -262,9 +288,15 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             }
         }
         // There may be more: come back when this is written.
-        if self.delivering {
+        if self.delivers() {
             self.wake.notify_one();
         }
+    }
+
+    /// Whether deliveries are taken now. While the journal stands they would pile up here, out of
+    /// the bounds of their queue.
+    fn delivers(&self) -> bool {
+        self.delivering && self.gate.len() < MOST_GATED
     }
 
     fn encode_delivery(
@@ -299,12 +331,24 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
     }
 
     fn send(&mut self, packet: Outgoing, out: &mut BytesMut) {
+        self.debt.settle_answer(weight(&packet));
         if let Outgoing::Ack(ack) = &packet
-            && (matches!(ack.kind, AckKind::Acknowledge | AckKind::Complete) || ack.reason >= 0x80)
+            && self.ends_exchange(ack)
         {
             self.debt.settle(1);
         }
         self.encode(packet, out);
+    }
+
+    /// Whether the client may send another message for this acknowledgement of one of its own. A
+    /// PUBREC with an error exists only in MQTT 5; at QoS 2 it is the PUBREL that tells, to the
+    /// reading half, which knows whether this connection has taken the message.
+    fn ends_exchange(&self, ack: &Ack) -> bool {
+        match ack.kind {
+            AckKind::Acknowledge => true,
+            AckKind::Receive => self.wire.is_v5() && ack.reason >= 0x80,
+            AckKind::Release | AckKind::Complete => false,
+        }
     }
 
     fn encode(&mut self, packet: Outgoing, out: &mut BytesMut) {

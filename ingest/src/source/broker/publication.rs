@@ -92,7 +92,9 @@ impl Publication {
                 .iter()
                 .map(|(k, v)| k.len() + v.len() + 64);
             let correlation = p.correlation_data.as_ref().map_or(0, Bytes::len);
-            user.sum::<usize>() + correlation + 200
+            let content = p.content_type.as_ref().map_or(0, |it| it.len());
+            let response = p.response_topic.as_ref().map_or(0, |it| it.len());
+            user.sum::<usize>() + correlation + content + response + 200
         });
         OVERHEAD + self.publish.topic.len() + self.publish.payload.len() + properties
     }
@@ -134,4 +136,49 @@ impl Delivery {
 /// The time so many seconds from now, in microseconds since the epoch.
 pub(super) fn after(seconds: i64) -> i64 {
     now_micros().saturating_add(seconds.saturating_mul(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use rmqtt_codec::v5::PublishProperties;
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_message_counts() {
+        let long = "x".repeat(60_000);
+        let message = |properties| {
+            let publish = Publish {
+                dup: false,
+                retain: false,
+                qos: QoS::AtLeastOnce,
+                topic: "t".into(),
+                packet_id: None,
+                payload: Bytes::new(),
+                properties: Some(properties),
+            };
+            Publication::new(&publish).size()
+        };
+        let parts = [
+            PublishProperties {
+                content_type: Some(long.as_str().into()),
+                ..PublishProperties::default()
+            },
+            PublishProperties {
+                response_topic: Some(long.as_str().into()),
+                ..PublishProperties::default()
+            },
+            PublishProperties {
+                correlation_data: Some(long.clone().into()),
+                ..PublishProperties::default()
+            },
+            PublishProperties {
+                user_properties: vec![("key".into(), long.as_str().into())],
+                ..PublishProperties::default()
+            },
+        ];
+        for properties in parts {
+            assert!(message(properties.clone()) > long.len(), "{properties:?}");
+        }
+    }
 }

@@ -27,6 +27,8 @@ const NOT_FOUND: u8 = 0x92;
 
 impl Connection {
     pub(super) fn publish(&mut self, mut publish: Publish) -> Result<(), End> {
+        self.published.0 += 1;
+        self.published.1 += publish.topic.len() + publish.payload.len();
         self.resolve_alias(&mut publish)?;
         if !topic::is_topic_name(&publish.topic) || !limits::takes_topic(&publish.topic) {
             let null = publish.topic.contains('\0');
@@ -51,6 +53,9 @@ impl Connection {
         }
         if id != 0 && self.debt.take(1) > self.receive_maximum {
             return Err(End::Because(Reason::ReceiveMaximumExceeded));
+        }
+        if publish.qos == QoS::ExactlyOnce {
+            self.twos.insert(id);
         }
         if let Some(refused) = self.objection(&publish) {
             return self.refuse(&publish, refused);
@@ -145,6 +150,7 @@ impl Connection {
                 // After a PUBREC with an error the id is free again [MQTT-4.3.3-9].
                 if is_v5 {
                     state.held.remove(&id);
+                    self.twos.remove(&id);
                 } else {
                     state.held.insert(id, Held::Owned);
                 }
@@ -265,6 +271,10 @@ impl Connection {
             None => NOT_FOUND,
             Some(Held::Pending(_)) => return Err(self.violation("a PUBREL before its PUBREC")),
         };
+        // What an earlier connection has taken is not owed by this one.
+        if self.twos.remove(&id) {
+            self.debt.settle(1);
+        }
         if held.is_some() && self.session.lasting {
             self.changes.push(Entry::Free {
                 session: self.session.number,

@@ -7,6 +7,7 @@
 mod bad_packets;
 mod client;
 mod connect;
+mod flood;
 mod limits;
 mod ordering;
 mod packets;

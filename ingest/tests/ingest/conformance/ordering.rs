@@ -89,3 +89,21 @@ async fn mqtt_v5_4_6_0_2_4_6_0_3_4_6_0_4_acknowledgements_come_in_order() {
         assert_eq!(client.expect(PUBCOMP).await.id(), id);
     }
 }
+
+#[tokio::test]
+async fn an_acknowledgement_waits_for_an_earlier_one_that_waits_for_the_journal() {
+    let broker = Broker::start().await;
+    let mut sub = broker.lasting(V5, "sub").await;
+    sub.subscribe("journaled", 1).await;
+    sub.leave().await;
+    let mut client = broker.client(V5, "client").await;
+    for id in 1..=200 {
+        let topic = if id % 2 == 1 { "journaled" } else { "logged" };
+        client.send(Publish::new(topic, "{}", id).bytes(V5)).await;
+        // So that each is likely to be a group of its own.
+        tokio::task::yield_now().await;
+    }
+    for id in 1..=200 {
+        assert_eq!(client.expect(PUBACK).await.id(), id);
+    }
+}

@@ -3,25 +3,30 @@
 //! Accepting waits for no client: the handshakes of TLS and WebSocket are done in the connection's
 //! own task, in a limited time.
 
+mod metered;
 mod subject;
 mod tls;
 mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use catalog::{Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use self::metered::Metered;
 use super::Hub;
 use super::auth::Peer;
 use crate::config::{BrokerConfig, Door};
 
+/// Connections that the system holds ready to be accepted.
+const BACKLOG: u32 = 1_024;
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A client has this long for the handshakes before its CONNECT.
@@ -59,7 +64,7 @@ impl Listener {
                     door.setting
                 );
             }
-            let socket = bind(&door).await?;
+            let socket = bind(&door)?;
             door.address = socket.local_addr().unwrap_or(door.address);
             let tls = acceptor.clone().filter(|_| door.tls);
             open.push(OpenDoor { door, socket, tls });
@@ -83,8 +88,22 @@ impl Listener {
     }
 }
 
-async fn bind(door: &Door) -> Result<TcpListener> {
-    TcpListener::bind(door.address).await.map_err(|e| {
+/// Connections inherit from the listener that the system asks now and then whether a silent client
+/// is still there: one without keep alive would stay for ever.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind(door: &Door) -> Result<TcpListener> {
+    listen(door.address).map_err(|e| {
         let what = format!("cannot listen for MQTT on {}: {e}", door.address);
         let error = match e.kind() {
             std::io::ErrorKind::AddrInUse => Error::already_exists(what)
@@ -140,10 +159,11 @@ impl OpenDoor {
             hub.serve_halves(read, write, peer, place);
             return;
         }
-        let (tls, websocket) = (self.tls.clone(), self.door.websocket);
+        let tls = self.tls.clone();
+        let web = self.door.websocket.then(|| place.admitted());
         let hub = Arc::clone(hub);
         hub.tracker.clone().spawn(async move {
-            let shaken = shake_hands(&hub, socket, tls, websocket, peer);
+            let shaken = shake_hands(&hub, socket, tls, web, peer);
             let shaken = tokio::select! {
                 shaken = timeout(HANDSHAKE_TIMEOUT, shaken) => shaken,
                 () = place.evicted() => return,
@@ -164,12 +184,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 type Stream = Box<dyn ByteStream>;
 
-/// Does what comes before the CONNECT.
+/// Does what comes before the CONNECT. `web` is for WebSocket, and tells when the client is let in.
 async fn shake_hands(
     hub: &Hub,
     socket: TcpStream,
     tls: Option<TlsAcceptor>,
-    websocket: bool,
+    web: Option<Arc<AtomicBool>>,
     mut peer: Peer,
 ) -> std::result::Result<(Stream, Peer), Box<dyn std::error::Error + Send + Sync>> {
     let stream: Stream = match tls {
@@ -180,9 +200,10 @@ async fn shake_hands(
         }
         None => Box::new(socket),
     };
-    if !websocket {
+    let Some(admitted) = web else {
         return Ok((stream, peer));
-    }
+    };
+    let stream = Metered::new(stream, admitted);
     let pages = peer.public || !hub.access.is_open();
     let upgraded = upgrade::upgrade(stream, hub.max_packet_bytes, pages).await?;
     Ok((Box::new(upgraded), peer))
