@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::dial::ByteStream;
 use super::subscriptions::Subscriptions;
+use super::versions::Doubt;
 use super::wire::{Incoming, KEEP_ALIVE, Login, Refusal, Version, Welcome, Wire, refused_by_three};
 use super::writer::Owed;
 use crate::source::now_micros;
@@ -41,14 +42,14 @@ pub(super) struct Greeted {
 /// Why there is no connection, and whether another version of the protocol may help.
 pub(super) struct Unwelcome {
     pub(super) error: Error,
-    pub(super) other_version: bool,
+    pub(super) doubt: Doubt,
 }
 
 impl From<Error> for Unwelcome {
     fn from(error: Error) -> Self {
         Self {
             error,
-            other_version: false,
+            doubt: Doubt::None,
         }
     }
 }
@@ -72,7 +73,7 @@ pub(super) async fn greet(
             return Err(Unwelcome {
                 error: Error::unavailable("the MQTT broker hung up instead of an answer")
                     .with_hint("is it a broker that listens there, and is it one for TLS?"),
-                other_version: true,
+                doubt: Doubt::HungUp,
             });
         }
         // The decoder takes a packet's head away, by which the version is known.
@@ -104,10 +105,12 @@ pub(super) async fn greet(
 }
 
 fn unwelcome(refusal: Refusal) -> Unwelcome {
-    let other_version = refusal == Refusal::Version;
-    let why = match refusal {
-        Refusal::Version => "it does not speak this version of MQTT".to_owned(),
-        Refusal::Other(why) => why,
+    let (doubt, why) = match refusal {
+        Refusal::Version => {
+            let why = "it does not speak this version of MQTT";
+            (Doubt::Refused, why.to_owned())
+        }
+        Refusal::Other(why) => (Doubt::None, why),
     };
     Unwelcome {
         error: Error::new(
@@ -115,7 +118,7 @@ fn unwelcome(refusal: Refusal) -> Unwelcome {
             format!("the MQTT broker lets nobody in: {why}"),
         )
         .with_hint("check the user name, the password, and the broker's access rules"),
-        other_version,
+        doubt,
     }
 }
 
@@ -156,9 +159,7 @@ impl Requests {
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// Subscribes, and reads until the connection breaks.
     pub(super) async fn run(mut self) -> Error {
-        let wanted: Vec<String> = self.subscriptions.wanted.iter().cloned().collect();
-        // A session may have them already: they are renewed, the streams may have changed.
-        if let Err(error) = self.ask(&wanted) {
+        if let Err(error) = self.renew() {
             return error;
         }
         loop {
@@ -166,6 +167,17 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 return error;
             }
         }
+    }
+
+    /// Subscribes to all that is wanted now: a session may have it already, but the streams may have
+    /// changed, and an earlier connection may have failed to remember that they did.
+    fn renew(&mut self) -> Result<()> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        if wanted != self.subscriptions.wanted {
+            self.subscriptions.want(wanted)?;
+        }
+        let wanted: Vec<String> = self.subscriptions.wanted.iter().cloned().collect();
+        self.ask(&wanted)
     }
 
     /// Takes what has been read, and reads more.

@@ -9,6 +9,7 @@ mod connection;
 mod dial;
 mod filters;
 mod subscriptions;
+mod versions;
 mod wire;
 mod writer;
 
@@ -19,12 +20,13 @@ use std::time::Duration;
 use catalog::{Error, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Greeted, Reader, Requests, Unwelcome, greet};
 use self::dial::Dialer;
 use self::subscriptions::Subscriptions;
+use self::versions::Versions;
 use self::wire::{KEEP_ALIVE, Login, MAX_PACKET, Version};
 use self::writer::{Owed, Writer};
 use super::client_hash;
@@ -37,6 +39,9 @@ pub(crate) use self::filters::Filters;
 
 /// How long the way to the broker and its greeting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection that broke earlier than this is no reason to come back at once.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// The connection to an external broker.
 pub(crate) struct External {
@@ -97,26 +102,29 @@ impl External {
     /// Connects, and connects again, until `stop`.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut backoff = Backoff::new();
-        let mut version = self.only.unwrap_or(Version::Five);
+        let mut versions = Versions::new(self.only);
         while !stop.is_cancelled() {
             let greeted = tokio::select! {
-                greeted = self.connect(version) => greeted,
+                greeted = self.connect(versions.now()) => greeted,
                 () = stop.cancelled() => return,
             };
             let error = match greeted {
                 Ok(greeted) => {
-                    backoff = Backoff::new();
-                    match self.serve(greeted, &stop).await {
-                        Ok(()) => return,
-                        Err(error) => error,
+                    versions.welcome();
+                    let since = Instant::now();
+                    let subscribed = self.subscribed.subscribe();
+                    let Err(error) = self.serve(greeted, &stop).await else {
+                        return;
+                    };
+                    let confirmed = subscribed.has_changed().unwrap_or(false);
+                    if confirmed && since.elapsed() >= STEADY {
+                        backoff = Backoff::new();
                     }
+                    error
                 }
                 Err(unwelcome) => {
-                    if unwelcome.other_version && self.only.is_none() {
-                        version = match version {
-                            Version::Three => Version::Five,
-                            Version::Five => Version::Three,
-                        };
+                    if versions.unwelcome(unwelcome.doubt) {
+                        let version = versions.now();
                         tracing::info!(?version, "the MQTT broker may know another version");
                     }
                     unwelcome.error

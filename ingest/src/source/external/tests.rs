@@ -189,6 +189,11 @@ async fn an_old_broker_is_asked_in_its_version() {
         assert!(matches!(peer.receive().await, v5::Packet::Connect(_)));
         peer.socket.write_all(refusal).await.unwrap();
         drop(peer);
+        // One hang-up says little about the version.
+        for _ in 0..if refusal.is_empty() { 2 } else { 0 } {
+            let mut peer = scene.accept(v5::Codec::default()).await;
+            assert!(matches!(peer.receive().await, v5::Packet::Connect(_)));
+        }
 
         let mut peer = scene.accept(v3::Codec::default()).await;
         let v3::Packet::Connect(connect) = peer.receive().await else {
@@ -329,4 +334,48 @@ async fn a_stop_acknowledges_what_is_logged_and_says_goodbye() {
     }
     assert!(matches!(peer.receive().await, v5::Packet::Disconnect(_)));
     scene.running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_streams_that_could_not_be_remembered_is_made_later() {
+    let scene = Scene::new(&["a/{x}"], |_| {}).await;
+    let (mut peer, _) = scene.subscriber(false).await;
+    // With this behind, the answer to the subscription is too.
+    peer.send(v5::Packet::from(publish(1, false, false, "1")))
+        .await;
+    assert_eq!(peer.acked().await, 1);
+    // The file's next version cannot be written.
+    let staged = scene.folder.path().join("subscriptions.new");
+    std::fs::create_dir(&staged).unwrap();
+    scene.filters.follow(&streams(&["b/{x}"])).unwrap();
+    let read = peer.socket.read_buf(&mut peer.buffer);
+    let read = timeout(Duration::from_secs(20), read).await.unwrap();
+    assert!(!matches!(read, Ok(1..)), "the connection ends");
+    std::fs::remove_dir(&staged).unwrap();
+    loop {
+        let mut peer = scene.accept(v5::Codec::default()).await;
+        assert!(matches!(peer.receive().await, v5::Packet::Connect(_)));
+        peer.send(v5::ConnectAck::default().into()).await;
+        // Some attempts may have failed before the file could be written.
+        if peer.socket.read_buf(&mut peer.buffer).await.unwrap_or(0) == 0 {
+            continue;
+        }
+        assert_eq!(peer.subscribed().await, ["b/+"]);
+        break;
+    }
+    assert!(scene.remembered().contains("b/+"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_refuses_the_subscription_is_asked_ever_more_seldom() {
+    let scene = Scene::new(&["a/{x}"], |_| {}).await;
+    let started = Instant::now();
+    for _ in 0..6 {
+        let mut peer = scene.accept(v5::Codec::default()).await;
+        assert!(matches!(peer.receive().await, v5::Packet::Connect(_)));
+        peer.send(v5::ConnectAck::default().into()).await;
+        assert!(matches!(peer.receive().await, v5::Packet::Subscribe(_)));
+    }
+    // At least half of 50, 100, 200, 400 and 800 ms.
+    assert!(started.elapsed() >= Duration::from_millis(775));
 }
