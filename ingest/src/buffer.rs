@@ -290,6 +290,13 @@ impl Buffer {
         &self.branch
     }
 
+    /// The uncommitted rows of `key`, each batch with the position it ends at.
+    pub(crate) fn batches(&self, key: &Key) -> Vec<(u64, RecordBatch)> {
+        let state = self.state();
+        let hot = state.tables.get(key).into_iter().flatten();
+        hot.map(|h| (h.end, h.batch.clone())).collect()
+    }
+
     /// Rows of `key` after this ingester's watermark in `snapshot`.
     pub(crate) fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut {
         let watermark = snapshot.watermark(&self.ingester).unwrap_or(self.floor);

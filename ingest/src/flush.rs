@@ -90,6 +90,9 @@ pub(crate) struct Flusher {
     pub(crate) waiting: Vec<Request>,
     /// The watermark of the last commit, `floor` for none.
     pub(crate) watermark: u64,
+    /// Rows up to here were compared with keys of rows that have gone from the lake since: which of
+    /// them are kept is decided again when they are committed.
+    pub(crate) undecided: u64,
 }
 
 impl Flusher {
@@ -144,7 +147,14 @@ impl Flusher {
         let mut flush = Flush::new(sealed, &self.config.dead_letter_table);
         loop {
             let started = Instant::now();
-            let failure = match self.commit(&mut flush).await {
+            let outcome = match self.unique.refresh(&self.tables, flush.sealed.end).await {
+                Ok(until) => {
+                    self.decide_again(&mut flush, until).await?;
+                    self.commit(&mut flush).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            let failure = match outcome {
                 Ok(()) => break self.committed(&flush, started.elapsed()),
                 Err(failure) => match self.standing(&flush.name).await {
                     Standing::Committed => break self.committed(&flush, started.elapsed()),

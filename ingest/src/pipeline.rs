@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use catalog::{Error, ErrorKind, Result};
+use catalog::{Error, ErrorKind, Key, Result};
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
@@ -19,7 +19,7 @@ use crate::lineage::{self, Agreement};
 use crate::stats::Counters;
 use crate::streams::Following;
 use crate::tables::Tables;
-use crate::unique::Unique;
+use crate::unique::{self, Unique};
 use crate::wal::{History, LogReader, Record, Retention};
 
 /// Everything between the log and the lake.
@@ -81,15 +81,17 @@ impl Pipeline {
             requests: self.requests,
             waiting: Vec::new(),
             watermark,
+            undecided: 0,
         };
-        if let Err(error) = load_keys(&self.tables, &flusher.unique).await {
-            return error;
-        }
         // Where decoding begins, which is before the watermark once that has been overtaken.
         let mut start = watermark;
         loop {
             let mut streams = self.streams.clone();
             let config = streams.applied(&self.config);
+            flusher.unique.follow(&config.streams);
+            flusher.unique.forget();
+            let which = flusher.unique.tables();
+            load_keys(&self.tables, &flusher.unique, &which).await;
             let decoding = Decoding::new(self.tables.clone(), &config, BTreeMap::new());
             let mut decoding = match decoding {
                 Ok(decoding) => decoding,
@@ -129,9 +131,6 @@ impl Pipeline {
             );
             // What this process has kept of births may end within what is committed now.
             start = std::mem::replace(&mut flusher.watermark, watermark);
-            if let Err(error) = load_keys(&self.tables, &flusher.unique).await {
-                return error;
-            }
             flusher.births = Arc::new(BirthLog::open(&self.config.data_dir, start));
             begin_at(&self.buffer, &self.tables, watermark);
         }
@@ -186,15 +185,18 @@ impl Pipeline {
 }
 
 /// Reads the keys of rows in the lake, however often it takes.
-async fn load_keys(tables: &Tables, unique: &Unique) -> Result<()> {
+async fn load_keys(tables: &Tables, unique: &Unique, which: &[(Key, Arc<unique::Table>)]) {
     let mut backoff = Backoff::new();
-    while let Err(error) = unique.load(tables).await {
+    let mut failed = false;
+    while let Err(error) = unique.load(tables, which).await {
         tracing::warn!(%error, "cannot read the keys of committed rows, trying again");
         tables.counters.flush_failed(&error);
+        failed = true;
         backoff.wait().await;
     }
-    tables.counters.flushed();
-    Ok(())
+    if failed {
+        tables.counters.flushed();
+    }
 }
 
 fn begin_at(buffer: &Buffer, tables: &Tables, watermark: u64) {
@@ -302,11 +304,12 @@ impl Decodes {
         self.decoding = Decoding::new(tables, &self.config, BTreeMap::new())?;
         let before = first.position.saturating_sub(1);
         self.decoding.restore(&self.births.until(before));
-        for (key, table) in self.unique.follow(&self.config.streams) {
-            if let Err(error) = self.unique.load_table(&self.tables, &key, &table).await {
-                tracing::warn!(%error, %key, "cannot read the keys of a table, going on without");
-            }
+        let new = self.unique.follow(&self.config.streams);
+        for (key, table) in &new {
+            // Before the lake is read: what is committed meanwhile is in one of the two.
+            self.unique.note(table, &self.buffer.batches(key))?;
         }
+        load_keys(&self.tables, &self.unique, &new).await;
         tracing::info!(
             streams = self.config.streams.len(),
             from = first.position,

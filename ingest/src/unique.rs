@@ -18,6 +18,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::row::{RowConverter, SortField};
 use catalog::{Error, Key, Result};
+use lake::Place;
 
 use crate::config::StreamConfig;
 
@@ -45,6 +46,8 @@ struct Seen {
     committed: VecDeque<u128>,
     /// Those of rows in the buffer, by the log position they end at.
     hot: VecDeque<(u64, Vec<u128>)>,
+    /// Where the table stood when `committed` was last known to be in it; none before it is read.
+    at: Option<Place>,
 }
 
 /// The columns of each table whose streams name some.
@@ -86,12 +89,31 @@ impl Unique {
         new
     }
 
+    /// Forgets all rows, committed or not.
+    pub(crate) fn forget(&self) {
+        for (_, table) in self.tables() {
+            *table.seen() = Seen::default();
+        }
+    }
+
+    /// Notes the rows of a table that are in the buffer, each batch with the position it ends at.
+    pub(crate) fn note(&self, table: &Table, batches: &[(u64, RecordBatch)]) -> Result<()> {
+        for (end, batch) in batches {
+            let hashes = self.hashes(&table.columns, batch)?;
+            let mut seen = table.seen();
+            let mut keys: Vec<u128> = hashes.into_iter().flatten().collect();
+            keys.retain(|key| seen.all.insert(*key));
+            seen.hot.push_back((*end, keys));
+        }
+        Ok(())
+    }
+
     fn table(&self, key: &Key) -> Option<Arc<Table>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(key).cloned()
     }
 
-    fn tables(&self) -> Vec<(Key, Arc<Table>)> {
+    pub(crate) fn tables(&self) -> Vec<(Key, Arc<Table>)> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let tables = tables.iter();
         tables
@@ -109,9 +131,12 @@ impl Unique {
         let mut dropped = 0;
         for (key, batch) in batches.iter_mut() {
             if let Some(table) = self.table(key) {
+                let hashes = self.hashes(&table.columns, batch)?;
+                // In one step: whoever reads the keys anew knows which rows met the old ones.
+                let mut seen = table.seen();
                 let mut keys = Vec::new();
-                dropped += self.filter(&table, batch, &mut keys)?;
-                table.seen().hot.push_back((end, keys));
+                dropped += seen.filter(batch, &hashes, &mut keys)?;
+                seen.hot.push_back((end, keys));
             }
         }
         batches.retain(|(_, batch)| batch.num_rows() > 0);
@@ -139,7 +164,8 @@ impl Unique {
             };
             let mut keys = Vec::new();
             for batch in batches.iter_mut() {
-                dropped += self.filter(&table, batch, &mut keys)?;
+                let hashes = self.hashes(&table.columns, batch)?;
+                dropped += table.seen().filter(batch, &hashes, &mut keys)?;
             }
             batches.retain(|batch| batch.num_rows() > 0);
             table.seen().hot.push_front((end, keys));
@@ -156,30 +182,6 @@ impl Unique {
                 seen.commit(keys);
             }
         }
-    }
-
-    fn filter(
-        &self,
-        table: &Table,
-        batch: &mut RecordBatch,
-        keys: &mut Vec<u128>,
-    ) -> Result<usize> {
-        let hashes = self.hashes(&table.columns, batch)?;
-        let mut seen = table.seen();
-        let mut keep = |hash: &Option<u128>| match hash {
-            Some(hash) => {
-                let new = seen.all.insert(*hash);
-                keys.extend(new.then_some(*hash));
-                new
-            }
-            None => true,
-        };
-        let mask: BooleanArray = hashes.iter().map(|hash| Some(keep(hash))).collect();
-        let before = batch.num_rows();
-        if mask.true_count() < before {
-            *batch = filter_record_batch(batch, &mask).map_err(failed)?;
-        }
-        Ok(before - batch.num_rows())
     }
 
     /// The key of each row; none where a column has no value.
@@ -218,6 +220,44 @@ impl Table {
 }
 
 impl Seen {
+    /// Takes the rows out of `batch` whose hashes were seen, and adds those of the others to `keys`;
+    /// returns how many went.
+    fn filter(
+        &mut self,
+        batch: &mut RecordBatch,
+        hashes: &[Option<u128>],
+        keys: &mut Vec<u128>,
+    ) -> Result<usize> {
+        let mut keep = |hash: &Option<u128>| match hash {
+            Some(hash) => {
+                let new = self.all.insert(*hash);
+                keys.extend(new.then_some(*hash));
+                new
+            }
+            None => true,
+        };
+        let mask: BooleanArray = hashes.iter().map(|hash| Some(keep(hash))).collect();
+        let before = batch.num_rows();
+        if mask.true_count() < before {
+            *batch = filter_record_batch(batch, &mask).map_err(failed)?;
+        }
+        Ok(before - batch.num_rows())
+    }
+
+    /// Puts the keys of the rows in a table, oldest first, in the place of what was known of it;
+    /// returns the position up to which rows were compared with the former ones, if any were.
+    fn replace(&mut self, mut committed: Vec<u128>, at: Option<Place>) -> Option<u64> {
+        self.all.clear();
+        self.committed.clear();
+        committed.retain(|key| self.all.insert(*key));
+        for (_, keys) in &mut self.hot {
+            keys.retain(|key| self.all.insert(*key));
+        }
+        self.commit(committed);
+        self.at = at;
+        self.hot.back().map(|(end, _)| *end)
+    }
+
     /// Notes keys, which are in `all`, as those of committed rows.
     fn commit(&mut self, keys: Vec<u128>) {
         self.committed.extend(keys);

@@ -66,6 +66,8 @@ pub(super) struct Flush {
     failures: BTreeMap<Key, usize>,
     refused: BTreeMap<Key, String>,
     decoded: usize,
+    /// Whether it was decoded after the keys of rows in the lake were last read.
+    decided: bool,
     /// Dead letters when it began, and now.
     dead_letters: (usize, usize),
 }
@@ -86,6 +88,7 @@ impl Flush {
             failures: BTreeMap::new(),
             refused: BTreeMap::new(),
             decoded: 0,
+            decided: false,
             dead_letters: (dead, dead),
         }
     }
@@ -141,6 +144,29 @@ impl Flusher {
         self.decode_again(flush).await?;
         flush.decoded += 1;
         Ok(flush.decoded <= MOST_AT_ONCE)
+    }
+
+    /// Decodes the rows of `flush` again where they were compared with rows that have gone from the
+    /// lake; `until` is where such rows end, if keys were read anew just now.
+    ///
+    /// # Errors
+    /// A log that cannot be read, which ends ingesting.
+    pub(super) async fn decide_again(
+        &mut self,
+        flush: &mut Flush,
+        until: Option<u64>,
+    ) -> Result<()> {
+        if let Some(until) = until {
+            self.undecided = self.undecided.max(until);
+            flush.decided = false;
+        }
+        if self.undecided <= self.watermark || flush.decided {
+            return Ok(());
+        }
+        flush.written.clear();
+        self.decode_again(flush).await?;
+        flush.decided = true;
+        Ok(())
     }
 
     /// The tables that do not take their files, found by trying each alone.

@@ -36,6 +36,7 @@ async fn flusher(log: &Log, counters: &Arc<Counters>) -> Flusher {
         retention: log.retention(),
         requests: mpsc::unbounded_channel().1,
         watermark: 0,
+        undecided: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A stream's `dedup` columns: of rows that are alike in them, the first one is kept.
 
-use ingest::{Ingest, IngestConfig};
+use catalog::{CommitMeta, Key, Operation};
+use ingest::{Ingest, IngestConfig, StreamConfig};
 
 use crate::support::{House, TOPIC, numbered, publish_v4, table, until};
 
@@ -83,4 +84,75 @@ async fn a_second_ingester_and_a_changed_setting_know_what_the_table_has() {
     ingest.shutdown().await.unwrap();
     assert_eq!(house.values().await, (0..8).collect::<Vec<_>>());
     assert_eq!(property(&house).await.as_deref(), Some("pump,n"));
+}
+
+async fn commit(house: &House, operation: Operation) {
+    let lake = house.lake().await;
+    let head = lake.catalog().head("main").await.unwrap();
+    let meta = CommitMeta::new("other", "other");
+    let committed = lake.commit("main", meta, &head, vec![operation]).await;
+    committed.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_have_gone_from_the_table_come_again() {
+    let house = House::new();
+    let ingest = start(&house).await;
+    let address = ingest.listen_addr().unwrap();
+    publish_v4(address, "c", &numbered(0..10)).await;
+    ingest.flush().await.unwrap();
+    // One session after another takes rows away while the ingester runs.
+    let lake = house.lake().await;
+    let head = lake.catalog().head("main").await.unwrap();
+    let found = lake.table(&head, &table()).await.unwrap();
+    commit(&house, lake.stage_truncate(&found).await.unwrap()).await;
+    publish_v4(address, "c", &numbered(5..8)).await;
+    ingest.flush().await.unwrap();
+    assert_eq!(house.values().await, [5, 6, 7]);
+    commit(&house, Operation::Delete { key: table() }).await;
+    publish_v4(address, "c", &numbered(6..12)).await;
+    ingest.flush().await.unwrap();
+    assert_eq!(house.values().await, (6..12).collect::<Vec<_>>());
+    publish_v4(address, "c", &numbered(6..14)).await;
+    ingest.shutdown().await.unwrap();
+    assert_eq!(house.values().await, (6..14).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_table_holds_up_no_other() {
+    let house = House::new();
+    let ingest = start(&house).await;
+    publish_v4(ingest.listen_addr().unwrap(), "c", &numbered(0..3)).await;
+    ingest.shutdown().await.unwrap();
+    let lake = house.lake().await;
+    let head = lake.catalog().head("main").await.unwrap();
+    let found = lake.table(&head, &table()).await.unwrap();
+    let location = found.metadata_location().trim_start_matches("file://");
+    std::fs::write(location, "nonsense").unwrap();
+    let mut config = config(&house);
+    let vans: Key = "vans.telemetry".parse().unwrap();
+    let mut stream = StreamConfig::new("vans", "vans/{van}", vans.clone());
+    stream.dedup = vec!["van".into(), "n".into()];
+    config.streams.push(stream);
+    let ingest = Ingest::start(config, house.lake().await).await.unwrap();
+    let messages: Vec<(&str, String)> = (0..4)
+        .map(|n| ("vans/v", format!("{{\"n\":{n}}}")))
+        .collect();
+    publish_v4(ingest.listen_addr().unwrap(), "c", &messages).await;
+    ingest.flush().await.unwrap();
+    assert_eq!(house.committed(&vans).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_given_while_running_meet_the_rows_that_wait() {
+    let house = House::new();
+    let ingest = house.start().await;
+    let address = ingest.listen_addr().unwrap();
+    publish_v4(address, "c", &numbered(0..10)).await;
+    until("the rows", || ingest.stats().rows == 10).await;
+    ingest.set_streams(&config(&house).streams).unwrap();
+    publish_v4(address, "c", &numbered(5..15)).await;
+    until("the rows", || ingest.stats().rows == 15).await;
+    ingest.shutdown().await.unwrap();
+    assert_eq!(house.values().await, (0..15).collect::<Vec<_>>());
 }
