@@ -377,15 +377,16 @@ async fn open_log(
     folder: &DataDir,
     counters: &Arc<Counters>,
 ) -> Result<Log> {
+    let (window, depth) = match config.source {
+        Source::Embedded(_) => (wal::DEDUP_WINDOW, 1),
+        Source::External(_) => (wal::EXTERNAL_WINDOW, wal::MOST_PER_ID),
+    };
     let options = LogOptions {
         dir: folder.log(),
         segment_bytes: config.segment_bytes,
         log_bytes: config.log_bytes,
-        window: wal::DEDUP_WINDOW,
-        depth: match config.source {
-            Source::Embedded(_) => 1,
-            Source::External(_) => wal::MOST_PER_ID,
-        },
+        window,
+        depth,
     };
     let shared = Arc::clone(counters);
     let log = tokio::task::spawn_blocking(move || Log::open(options, shared))

@@ -42,13 +42,14 @@ pub(crate) use segment::Loss;
 pub(crate) type Acks = UnboundedSender<Vec<u16>>;
 
 /// Logged messages with a packet id that a restart knows of at least, for which committed segments
-/// are kept. It covers every acknowledgement that can be on its way to a broker, or lost on its way
-/// to a client, and not just the receive maximum: Mosquitto up to 2.0.11 sends far beyond it once
-/// messages queue up.
+/// are kept. It covers every acknowledgement that can be lost on its way to a client.
 pub(crate) const DEDUP_WINDOW: usize = 262_144;
-/// Messages with the same packet id that Mosquitto up to 2.0.11 may have under way at once, where
-/// [`DEDUP_WINDOW`] bounds them all.
-pub(crate) const MOST_PER_ID: usize = DEDUP_WINDOW / (u16::MAX as usize + 1);
+/// The same behind an external broker. Mosquitto up to 2.0.11 sends its whole backlog at once, far
+/// beyond the receive maximum, and reads no acknowledgement meanwhile: they wait in the sockets'
+/// buffers, which hold some hundred thousand and are lost with this process.
+pub(crate) const EXTERNAL_WINDOW: usize = 1 << 20;
+/// Messages with the same packet id that such a broker may have under way at once.
+pub(crate) const MOST_PER_ID: usize = EXTERNAL_WINDOW / u16::MAX as usize + 1;
 /// Bytes of messages that may wait for the writer thread; more wait at the source.
 const QUEUE_BYTES: usize = 64 << 20;
 /// The semaphore counts in blocks, since its permits are 32-bit.

@@ -26,10 +26,10 @@ use crate::wal::{Acks, Group, LogWriter, Message};
 const READ_BYTES: usize = 256 << 10;
 /// Bytes of the shortest CONNACK, which is that of MQTT 3.1.1.
 const SHORTEST_CONNACK: usize = 4;
-/// Acknowledgements that may be owed; as many again may be on their way to the broker unread. What
-/// comes beyond is not read, or a crash could double rows: brokers may send far more than the
-/// receive maximum.
-const MOST_OWED: usize = crate::wal::DEDUP_WINDOW / 2;
+/// Acknowledgements that may be owed. What comes beyond is not read, or a crash could double rows:
+/// brokers may send far more than the receive maximum. The rest of the window is for
+/// acknowledgements that the broker has not read yet.
+const MOST_OWED: usize = crate::wal::EXTERNAL_WINDOW / 8;
 
 /// A connection whose broker has let us in.
 pub(super) struct Greeted {

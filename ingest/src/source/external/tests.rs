@@ -13,7 +13,7 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use super::*;
 use crate::config::{Source, StreamConfig};
-use crate::wal::{DEDUP_WINDOW, Log, LogOptions, MOST_PER_ID};
+use crate::wal::{EXTERNAL_WINDOW, Log, LogOptions, MOST_PER_ID};
 
 /// A source that runs, and the broker it connects to.
 struct Scene {
@@ -36,7 +36,7 @@ fn open(folder: &Path, counters: &Arc<Counters>) -> Log {
         dir: folder.join("log"),
         segment_bytes: 1 << 20,
         log_bytes: 1 << 30,
-        window: DEDUP_WINDOW,
+        window: EXTERNAL_WINDOW,
         depth: MOST_PER_ID,
     };
     Log::open(options, Arc::clone(counters)).unwrap()
