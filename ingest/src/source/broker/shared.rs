@@ -79,8 +79,8 @@ impl Group {
 
     /// Whether a member other than this session is connected.
     pub(super) fn has_connected(&self, except: u64) -> bool {
-        let others = self.members.iter().filter(|m| m.session.number != except);
-        others.map(|m| m.session.is_online()).any(|online| online)
+        let mut others = self.members.iter().filter(|m| m.session.number != except);
+        others.any(|m| m.session.is_online())
     }
 
     /// All members but this session: the connected ones in turn, and then the lasting ones.

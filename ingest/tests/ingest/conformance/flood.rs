@@ -21,8 +21,8 @@ async fn more_answers_than_may_be_owed_come_all() {
             client.expect(PINGRESP).await;
         }
         let refused = Publish::new("$SYS/x", "x", 4).bytes(version);
-        client.send(refused.repeat(10_000)).await;
-        for _ in 0..10_000 {
+        client.send(refused.repeat(8_000)).await;
+        for _ in 0..8_000 {
             client.expect(PUBACK).await;
         }
     }
