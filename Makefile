@@ -63,6 +63,16 @@ bench: toolchain setup-test ## Measure ingest beside Mosquitto and a Python peer
 bench-catalog: toolchain setup-test ## Measure commits, branches and merges beside PyIceberg in a release build; prints a page
 	@cargo bench --quiet --locked --bench catalog
 
+.PHONY: bench-maintain
+bench-maintain: toolchain ## Measure 20,000 small commits with maintenance beside them in a release build; prints a page
+	@cargo bench --quiet --locked --bench maintain
+
+.PHONY: fuzz
+fuzz: toolchain ## Fuzz each decoder and the log's replay for five minutes; needs a nightly toolchain and cargo-fuzz
+	@cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=300 || exit 1; \
+	done
+
 # --- Check it ---
 
 .PHONY: lint
