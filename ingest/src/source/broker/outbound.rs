@@ -169,8 +169,7 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             self.write(&mut out).await;
         }
         if !self.dead {
-            // The client may be gone already, or take nothing any more.
-            let _ = timeout(LINGER, self.socket.shutdown()).await;
+            close(&mut self.socket).await;
         }
     }
 
@@ -377,5 +376,45 @@ impl<W: AsyncWrite + Unpin> Outbound<W> {
             out.clear();
             self.kick.kick(Reason::UnspecifiedError);
         }
+    }
+}
+
+/// Ends the stream in order, unless the client is gone already or takes nothing any more.
+async fn close<W: AsyncWrite + Unpin>(socket: &mut W) {
+    let _ = timeout(LINGER, socket.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    /// A TLS or WebSocket stream whose client reads nothing.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_does_not_end_is_left() {
+        close(&mut Stuck).await;
     }
 }

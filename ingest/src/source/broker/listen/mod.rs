@@ -208,3 +208,24 @@ async fn shake_hands(
     let upgraded = upgrade::upgrade(stream, hub.max_packet_bytes, pages).await?;
     Ok((Box::new(upgraded), peer))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_clients_are_asked_whether_they_are_there() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let _accepted = listener.accept().await.unwrap();
+        let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        // proc(5): number, local and remote address, state, queues, timer. State 1 is established,
+        // timer 2 is that of keep alive.
+        let local = format!("0100007F:{:04X}", address.port());
+        let mut lines = sockets.lines().map(|l| l.split_whitespace().collect());
+        let found = lines.find(|f: &Vec<&str>| f[1] == local && f[3] == "01");
+        let timer = found.unwrap()[5].to_owned();
+        assert!(timer.starts_with("02:"), "{timer}");
+    }
+}
