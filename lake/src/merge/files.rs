@@ -10,6 +10,9 @@
 //! [`past`](super::past)) and apart from it both only appended. Two reloads of a table
 //! are not alike, and their union is what nobody wrote.
 //!
+//! **Where one side only rearranged rows** (a compaction), what the other did stands unless
+//! both touched the same files.
+//!
 //! **What ours had once** and has rewritten or removed since must not come in again: its
 //! rows would be there twice, or come back.
 //!
@@ -63,7 +66,16 @@ pub(super) fn merged(
             "but the other side had files of it before and has rewritten or removed them since",
         ));
     }
-    if matches!(rule, MergeRule::Branches) && !ours.only_appended() && !theirs.only_appended() {
+    if found.may_have_been_here(&theirs) {
+        return Err(Clash::new(
+            "but the other side no longer knows all it did since, and could have had these rows \
+             before: its old snapshots are expired. Branch off it anew and make the change there",
+        ));
+    }
+    // Rows that were only put into other files are all there; where the same files were
+    // touched was seen above.
+    let both_changed = !ours.only_appended() && !theirs.only_appended() && !found.ours_kept_rows;
+    if matches!(rule, MergeRule::Branches) && both_changed {
         return Err(Clash::new("and the other side did not only append either"));
     }
     if found.renumbered {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::{Content, MergeRule, Merged, Result};
+use iceberg::spec::TableMetadata;
 
 use super::clash::{Clash, Outcome};
 use super::lineage::{self, Lineage};
-use super::past::{self, Found};
+use super::past::{self, Departed, Found, History};
 use super::shape::{self, Shaped};
 use super::{Sides, files, schema};
 use crate::diff;
@@ -75,12 +76,12 @@ impl Merge {
             ..Found::default()
         };
         let both_removed = ours.removed_alike(theirs);
-        let adds = !theirs.added.is_empty() || !theirs.added_deletes.is_empty();
-        if both_removed || (self.lineage.is_some() && adds) {
-            found.ours = past::departed(&self.files, sides.base, sides.ours).await?;
+        if both_removed || (self.lineage.is_some() && !theirs.is_empty()) {
+            let (departed, history) = self.departed(sides.base, sides.ours).await?;
+            found.learn(&history, departed);
         }
         if both_removed {
-            found.theirs = past::departed(&self.files, sides.base, sides.theirs).await?;
+            (found.theirs, _) = self.departed(sides.base, sides.theirs).await?;
         }
         if files::equality_deletes(theirs).next().is_some() {
             let highest = files::shared(sides);
@@ -88,6 +89,17 @@ impl Merge {
             found.renumbered = diff::files::renumbered(&self.files, ours, theirs, highest).await?;
         }
         Ok(found)
+    }
+
+    async fn departed(
+        &self,
+        base: &TableMetadata,
+        after: &TableMetadata,
+    ) -> Result<(Departed, History)> {
+        let mut history = History::between(&self.files, base, after).await;
+        let version = after.format_version();
+        let departed = past::departed(&self.files, &mut history, version).await?;
+        Ok((departed, history))
     }
 
     fn plan(

@@ -167,3 +167,62 @@ async fn a_merge_that_cannot_be_explained_has_merged() {
     assert_eq!(report.changes[0].how, None);
     assert_eq!(rows(&lake, "main").await, [1, 2, 3, 20]);
 }
+
+/// Drops all snapshots of main's table but the current one.
+async fn expire(lake: &Lake) {
+    let options = lake::maintain::ExpireOptions {
+        older_than: std::time::Duration::ZERO,
+        keep: 1,
+    };
+    // Snapshots of this very millisecond are not older than that.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let report = lake.expire("main", &key(), options, "test").await.unwrap();
+    assert!(report.snapshots > 0);
+}
+
+#[tokio::test]
+async fn what_was_picked_and_rewritten_is_known_though_snapshots_expired() {
+    let lake = two_branches().await;
+    let picked = append(&lake, "dev", 20).await.id().to_string();
+    append(&lake, "main", 10).await;
+    let before = at(&lake, "main").await.metadata_location().to_owned();
+    expect(&pick(&lake, &picked, "main").await, MergeOutcome::Merged);
+    compact(&lake, "main", &[10, 20]).await;
+    append(&lake, "main", 11).await;
+    expire(&lake).await;
+    append(&lake, "dev", 21).await;
+    refused(&merge(&lake, "dev", "main").await, "had files of it before");
+    assert_eq!(rows(&lake, "main").await, [1, 2, 3, 10, 11, 20]);
+    // Nor is it taken for granted when the versions that knew are gone as well.
+    let table = at(&lake, "main").await;
+    let log = table.metadata().metadata_log().iter();
+    let since = log.skip_while(|version| version.metadata_file != before);
+    for version in since {
+        let path = lake.store().path(&version.metadata_file).unwrap();
+        lake.store().object_store().delete(&path).await.unwrap();
+    }
+    let cold = reopened(&lake).await;
+    refused(
+        &merge(&cold, "dev", "main").await,
+        "could have had these rows",
+    );
+    assert_eq!(rows(&lake, "main").await, [1, 2, 3, 10, 11, 20]);
+}
+
+#[tokio::test]
+async fn a_delete_merges_while_the_other_side_only_compacted_other_files() {
+    let lake = two_branches().await;
+    for n in 10..12 {
+        append(&lake, "main", n).await;
+    }
+    rewrite(&lake, "dev", &[1, 2], &[2]).await;
+    compact(&lake, "main", &[3, 10, 11]).await;
+    expire(&lake).await;
+    expect(&merge(&lake, "dev", "main").await, MergeOutcome::Merged);
+    assert_eq!(rows(&lake, "main").await, [2, 3, 10, 11]);
+
+    let lake = two_branches().await;
+    rewrite(&lake, "dev", &[1, 2], &[2]).await;
+    compact(&lake, "main", &[2, 3]).await;
+    refused(&merge(&lake, "dev", "main").await, "replaced meanwhile");
+}
