@@ -13,6 +13,7 @@ use iceberg::spec::{Schema, SortOrder, TableMetadata, TableMetadataBuilder, Tran
 
 use self::columns::Columns;
 use crate::lake::Lake;
+use crate::maintain::DEDUP;
 use crate::partition::{self, PartitionField};
 use crate::stage;
 use crate::table::Table;
@@ -83,7 +84,7 @@ fn altered(
             Alter::RemoveProperties(names) => properties.remove(names),
             columnar => {
                 columns.alter(columnar)?;
-                properties.follow(columnar);
+                properties.follow(columnar, key)?;
             }
         }
     }
@@ -168,12 +169,13 @@ impl Properties {
     }
 
     /// Properties of a single column, such as its bloom filter, end in its name.
-    fn follow(&mut self, alter: &Alter) {
+    fn follow(&mut self, alter: &Alter, key: &Key) -> Result<()> {
         let (from, to) = match alter {
             Alter::RenameColumn { from, to } => (from, Some(to)),
             Alter::DropColumn(name) => (name, None),
-            _ => return,
+            _ => return Ok(()),
         };
+        self.follow_key(from, to, key)?;
         let ending = format!(".column.{from}");
         let names = self.0.keys().filter(|name| name.ends_with(&ending));
         for name in names.cloned().collect::<Vec<_>>() {
@@ -183,6 +185,28 @@ impl Properties {
                 self.0.insert(format!("{stem}{to}"), value);
             }
         }
+        Ok(())
+    }
+
+    /// The key that no two rows share names its columns; with fewer of them other rows would
+    /// be the same.
+    fn follow_key(&mut self, from: &str, to: Option<&String>, key: &Key) -> Result<()> {
+        let Some(columns) = self.0.get_mut(DEDUP) else {
+            return Ok(());
+        };
+        let names: Vec<&str> = columns.split(',').map(str::trim).collect();
+        if !names.contains(&from) {
+            return Ok(());
+        }
+        let Some(to) = to else {
+            let message = format!("cannot drop column {from:?}: {DEDUP} of {key} names it");
+            let hint = format!("change or remove the property {DEDUP} first");
+            return Err(Error::invalid(message).with_hint(hint));
+        };
+        let names = names.into_iter();
+        let names = names.map(|name| if name == from { to.as_str() } else { name });
+        *columns = names.collect::<Vec<_>>().join(",");
+        Ok(())
     }
 
     /// Those that differ from the table's, and the names of those that went.
