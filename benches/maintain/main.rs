@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMi
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use catalog::{Catalog, CommitMeta, Key, Store, StoreConfig};
 use futures::FutureExt;
-use lake::maintain::{CompactOptions, ExpireOptions};
+use lake::maintain::{CompactOptions, ExpireOptions, RetainOptions};
 use lake::{Append, Lake, PartitionField, TableSpec};
 use query::{Engine, EngineConfig};
 
@@ -168,7 +168,9 @@ async fn report(
         keep: 10,
     };
     let options = CompactOptions::default();
-    let status = lake.maintenance_status(&table, &options, expire).await?;
+    let retain = RetainOptions::default();
+    let status = lake.maintenance_status(&table, &options, expire, retain);
+    let status = status.await?;
     println!(
         "| {commits} | {} | {} | {} | {} | {:.2} | {:.1} |",
         status.files,

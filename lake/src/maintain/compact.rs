@@ -129,7 +129,7 @@ impl Lake {
             return Err(Error::unsupported(message).with_hint("compact it with its own engine"));
         }
         let keyed = !dedup::key_columns(table).is_empty();
-        Planner::new(table, options, keyed).groups(table).await
+        Planner::new(table, options, keyed)?.groups(table).await
     }
 
     async fn compact_group(
@@ -150,14 +150,22 @@ impl Lake {
             return Ok(given_up);
         };
         let reader = Reader::new(self.store(), &table);
-        let gone = Gone::of(&reader, self.store(), &table, &files).await?;
-        let rewritten = rewrite(self, &table, &files, gone, options).await?;
+        let gone = Gone::of(&reader, self.store(), &table, &files, options.memory_bytes);
+        let gone = match gone.await {
+            Err(e) if e.kind() == ErrorKind::ResourceExhausted => {
+                tracing::warn!(table = %key, error = %e, "files are not compacted");
+                return Ok(CompactReport::default());
+            }
+            gone => gone?,
+        };
+        let rewritten = rewrite(self, &table, &files, gone, group.moved, options).await?;
+        let removed = rewritten.files.iter();
         let sizes = rewritten.added.iter().map(|file| file.file_size_in_bytes());
         let done = CompactReport {
             commits: 1,
-            files_removed: files.len() as u64,
+            files_removed: rewritten.files.len() as u64,
             files_added: rewritten.added.len() as u64,
-            bytes_removed: group.bytes(),
+            bytes_removed: removed.map(|file| file.file.file_size_in_bytes()).sum(),
             bytes_added: sizes.sum(),
             repeated_rows: rewritten.repeated,
             conflicts: 0,
@@ -173,7 +181,7 @@ impl Lake {
             "compact",
             format!("compact {key}: {from} files into {to}"),
         );
-        let staged = rewritten.stage(self, &table, &files, kind).await?;
+        let staged = rewritten.stage(self, &table, kind).await?;
         match self.commit(branch, meta, &base, vec![staged]).await {
             Ok(_) => Ok(done),
             Err(e) if e.kind() == ErrorKind::Conflict => {

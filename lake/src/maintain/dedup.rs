@@ -48,13 +48,13 @@ pub(super) fn key_columns(table: &Table) -> Vec<FieldRef> {
 }
 
 /// Takes out of `gone` the rows of `files` whose key an earlier row has, and gives their
-/// number. Rows with a null in their key stay.
+/// number in each file. Rows with a null in their key stay.
 pub(super) async fn take_repeated(
     reader: &Reader,
     columns: &[FieldRef],
     files: &[ScanFile],
     gone: &mut Arc<Gone>,
-) -> Result<u64> {
+) -> Result<Vec<u64>> {
     let schema = Arc::new(Schema::new(columns.to_vec()));
     let sort = columns
         .iter()
@@ -79,14 +79,14 @@ pub(super) async fn take_repeated(
         }
         repeated.push(own);
     }
-    let count = repeated.iter().map(|own| own.len() as u64).sum();
+    let counts = repeated.iter().map(|own| own.len() as u64).collect();
     // Nobody else holds it between two passes.
     if let Some(gone) = Arc::get_mut(gone) {
         for (file, own) in files.iter().zip(repeated) {
             gone.take(file, own);
         }
     }
-    Ok(count)
+    Ok(counts)
 }
 
 #[derive(Default)]

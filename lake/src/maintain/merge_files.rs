@@ -9,8 +9,8 @@ use catalog::{Error, Result};
 use futures::TryStreamExt;
 
 use crate::error;
-use crate::read::{BATCH_ROWS, RowStream};
-use crate::write::{Layout, Sink, SortBy};
+use crate::read::{BATCH_BYTES, BATCH_ROWS, RowStream};
+use crate::write::{Layout, Sink, SortBy, slice_bytes};
 
 /// Why a merge did not go through.
 pub(super) enum Failure {
@@ -41,7 +41,7 @@ pub(super) async fn merge(
     while let Some(first) = heap.first() {
         window.take(first);
         heap.advance(&layout.sort).await?;
-        if window.rows.len() >= BATCH_ROWS {
+        if window.rows.len() >= BATCH_ROWS || window.bytes >= BATCH_BYTES {
             sink.push(&window.close(&mut heap)?).await?;
         }
     }
@@ -57,6 +57,8 @@ struct Cursor {
     order: usize,
     rows: RowStream,
     batch: RecordBatch,
+    /// What one of its rows takes, about.
+    row_bytes: usize,
     keys: Rows,
     at: usize,
     /// Where the batch is in the window, once one of its rows was taken.
@@ -77,6 +79,7 @@ impl Cursor {
             order,
             rows,
             keys: keys(&batch, sort)?,
+            row_bytes: row_bytes(&batch),
             batch,
             at: 0,
             in_window: None,
@@ -102,6 +105,7 @@ impl Cursor {
             return Ok(false);
         };
         self.keys = keys(&batch, sort)?;
+        self.row_bytes = row_bytes(&batch);
         self.batch = batch;
         (self.at, self.in_window) = (0, None);
         match last.row() <= self.key() {
@@ -109,6 +113,10 @@ impl Cursor {
             false => Err(Failure::Unsorted),
         }
     }
+}
+
+fn row_bytes(batch: &RecordBatch) -> usize {
+    slice_bytes(batch) / batch.num_rows().max(1)
 }
 
 fn keys(batch: &RecordBatch, sort: &[SortBy]) -> Result<Rows> {
@@ -179,6 +187,7 @@ impl Heap {
 struct Window {
     batches: Vec<RecordBatch>,
     rows: Vec<(usize, usize)>,
+    bytes: usize,
 }
 
 impl Window {
@@ -188,6 +197,7 @@ impl Window {
             self.batches.len() - 1
         });
         self.rows.push((batch, cursor.at));
+        self.bytes += cursor.row_bytes;
     }
 
     /// The rows as one batch; the window is empty then.
@@ -199,6 +209,7 @@ impl Window {
         }
         self.batches.clear();
         self.rows.clear();
+        self.bytes = 0;
         merged.map_err(error::arrow("could not merge rows"))
     }
 }

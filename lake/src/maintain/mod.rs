@@ -25,7 +25,7 @@ use catalog::CommitMeta;
 
 pub use compact::{CompactOptions, CompactReport, GoOn};
 pub use expire::{ExpireOptions, ExpireReport};
-pub use retain::{RETAIN, RetainReport, parse_age};
+pub use retain::{RETAIN, RetainOptions, RetainReport, parse_age};
 pub use status::{Compactable, MaintenanceStatus};
 
 /// Table property: the columns, separated by commas, that no two rows may share. Of the

@@ -8,8 +8,10 @@ use chrono::Utc;
 use iceberg::spec::{Struct, TableMetadata};
 
 use super::CompactOptions;
+use super::rewrite::FAN_IN;
 use super::tiers;
 use crate::table::{ScanFile, Table};
+use crate::write::Layout;
 
 /// Files rewritten by one commit at most.
 const MOST_FILES: usize = 512;
@@ -25,6 +27,9 @@ const KEY_BYTES: u64 = 48;
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) files: Vec<ScanFile>,
+    /// Whether its rows count as committed now, as no older ones of the partition stay
+    /// behind them.
+    pub(super) moved: bool,
 }
 
 impl Group {
@@ -50,16 +55,14 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(table: &Table, options: &'a CompactOptions, keyed: bool) -> Self {
-        let metadata = table.metadata();
-        let order = metadata.default_sort_order();
-        let order = (!order.fields.is_empty()).then_some(metadata.default_sort_order_id());
-        Self {
+    pub(super) fn new(table: &Table, options: &'a CompactOptions, keyed: bool) -> Result<Self> {
+        Ok(Self {
             options,
             keyed,
-            sort_order: order.and_then(|id| i32::try_from(id).ok()),
-            recent: recent(metadata, options),
-        }
+            // As files are written: an order may be one that only its own engine can make.
+            sort_order: Layout::of(table)?.sort_order_id,
+            recent: recent(table.metadata(), options),
+        })
     }
 
     /// What is due of `table`, the partitions written to first coming first.
@@ -110,20 +113,36 @@ impl<'a> Planner<'a> {
         }
         let alone = |at: &usize| self.is_worn(files[*at], settled);
         due.extend((0..files.len()).filter(alone));
+        let deleted = |at: &usize| !files[*at].deletes.is_empty();
+        // Rows without what was deleted are numbered anew, so what is younger has to be, too,
+        // where the order of commits counts.
+        let from = due.iter().copied().filter(deleted).min();
+        let from = from.filter(|_| self.keyed);
+        due.extend(from.into_iter().flat_map(|from| from..files.len()));
         due.sort_unstable();
         due.dedup();
-        let due = due.into_iter().map(|at| files[at].clone());
-        let groups = self.cut(due).into_iter();
+        let groups = self.runs(&due).into_iter().flat_map(|run| {
+            let run = run.iter().map(|at| files[*at].clone());
+            self.cut(run, from.is_some())
+        });
         let worth = |group: &Group| match group.files.as_slice() {
             [] => false,
-            [only] => self.is_worn(only, settled),
+            [only] => group.moved || self.is_worn(only, settled),
             _ => true,
         };
         groups.filter(worth).collect()
     }
 
+    /// What of `due` may be merged: all, or neighbours where the order of commits counts.
+    fn runs<'b>(&self, due: &'b [usize]) -> Vec<&'b [usize]> {
+        let together = |a: &usize, b: &usize| !self.keyed || a + 1 == *b;
+        due.chunk_by(together).collect()
+    }
+
     /// Files in groups that each take a bounded time and memory.
-    fn cut(&self, files: impl Iterator<Item = ScanFile>) -> Vec<Group> {
+    fn cut(&self, files: impl Iterator<Item = ScanFile>, moved: bool) -> Vec<Group> {
+        // Of a larger group only a part might be rewritten, and the rest stay behind.
+        let most_files = if moved { FAN_IN } else { MOST_FILES };
         let memory = self.options.memory_bytes;
         let most_rows = match self.keyed {
             true => (memory / KEY_BYTES).max(1),
@@ -136,11 +155,12 @@ impl<'a> Planner<'a> {
             let full = bytes >= self.options.target_file_bytes
                 || held.saturating_add(row_group(&file)) > memory / 2
                 || rows.saturating_add(own) > most_rows
-                || group.len() >= MOST_FILES;
+                || group.len() >= most_files;
             // Two files always go together, or none would ever be merged.
             if full && group.len() > 1 {
                 groups.push(Group {
                     files: std::mem::take(&mut group),
+                    moved,
                 });
                 (bytes, held, rows) = (0, 0, 0);
             }
@@ -149,7 +169,10 @@ impl<'a> Planner<'a> {
             rows = rows.saturating_add(own);
             group.push(file);
         }
-        groups.push(Group { files: group });
+        groups.push(Group {
+            files: group,
+            moved,
+        });
         groups
     }
 
@@ -162,12 +185,17 @@ impl<'a> Planner<'a> {
     /// Whether the file is to be rewritten even by itself.
     fn is_worn(&self, file: &ScanFile, settled: bool) -> bool {
         let deletes = &file.deletes;
-        let named: u64 = deletes
+        let (named, keyed): (Vec<_>, Vec<_>) =
+            deletes.iter().partition(|delete| delete.is_positional());
+        let named: u64 = named.iter().map(|delete| delete.file.record_count()).sum();
+        // A key may hit rows of any file, or none: what counts is what reading it costs.
+        let read: u64 = keyed
             .iter()
-            .map(|delete| delete.file.record_count())
+            .map(|delete| delete.file.file_size_in_bytes())
             .sum();
         let heavy = deletes.len() >= MOST_DELETES
-            || named.saturating_mul(DELETED_SHARE) > file.file.record_count();
+            || named.saturating_mul(DELETED_SHARE) > file.file.record_count()
+            || read.saturating_mul(DELETED_SHARE) > file.file.file_size_in_bytes();
         let unsorted = self.sort_order.is_some() && file.file.sort_order_id() != self.sort_order;
         (!deletes.is_empty() && (heavy || settled)) || (unsorted && settled)
     }

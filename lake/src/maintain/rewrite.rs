@@ -1,12 +1,14 @@
 //! Rewriting a group of files: the same rows, fewer files, sorted, deletes applied.
 //!
-//! Rows that fit in memory are sorted there. More of them are merged, if their files are
-//! sorted, which takes a row group of each; if not, they are sorted in pieces, which later
-//! compactions merge.
+//! Rows that fit in memory are sorted there: that they do is found by reading them, as no
+//! file tells how wide its rows are once decoded. More of them are merged, if their files
+//! are sorted, which takes a row group of each; if not, they are sorted in pieces, which
+//! later compactions merge.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use catalog::{Error, Operation, Result, Store};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -24,12 +26,16 @@ use crate::write::{self, Bounds, Layout, Sink};
 
 /// Rows sorted at once at most; more would not be counted in 32 bits some day.
 const SORTED_ROWS: usize = 4 << 20;
-/// What a value of unknown width takes, about.
-const TEXT_BYTES: u64 = 40;
+/// Files merged at once at most, as each holds a row group, pages and a batch.
+pub(super) const FAN_IN: usize = 64;
+/// What a value of unknown width takes at least.
+const TEXT_BYTES: u64 = 8;
 
 /// What came of a group.
 pub(super) struct Rewritten {
     pub(super) added: Vec<DataFile>,
+    /// The files they replace: the first of the group, if it was too much at once.
+    pub(super) files: Vec<ScanFile>,
     /// Rows left out because an earlier one has their key.
     pub(super) repeated: u64,
     /// The data sequence number of the rows.
@@ -37,12 +43,14 @@ pub(super) struct Rewritten {
 }
 
 /// Writes the rows of `files` anew: those of `table`, of one partition, in the order of
-/// their commits. What `gone` takes out is left out.
+/// their commits. What `gone` takes out is left out. With `moved` the rows count as
+/// committed now.
 pub(super) async fn rewrite(
     lake: &Lake,
     table: &Table,
     files: &[ScanFile],
     gone: Gone,
+    moved: bool,
     options: &CompactOptions,
 ) -> Result<Rewritten> {
     let (store, table, files) = (lake.store().clone(), table.clone(), files.to_vec());
@@ -52,20 +60,26 @@ pub(super) async fn rewrite(
         let mut gone = Arc::new(gone);
         let key = dedup::key_columns(&table);
         let repeated = match key.is_empty() {
-            true => 0,
+            true => Vec::new(),
             false => dedup::take_repeated(&reader, &key, &files, &mut gone).await?,
         };
-        let group = Work {
+        let mut group = Work {
             store,
             reader,
             gone,
             files,
             memory,
         };
+        let added = group.write(&table).await?;
+        let files = group.files;
         Ok(Rewritten {
-            added: group.write(&table).await?,
-            repeated,
-            number: number(&table, &group.files),
+            added,
+            repeated: repeated.iter().take(files.len()).sum(),
+            number: match moved {
+                true => table.metadata().last_sequence_number(),
+                false => number(&table, &files),
+            },
+            files,
         })
     };
     // Decoding, sorting and encoding would hold up whatever shares the thread.
@@ -75,10 +89,13 @@ pub(super) async fn rewrite(
         .map_err(|e| Error::internal("rewriting files was interrupted").with_source(e))?
 }
 
-/// All deletes up to the newest snapshot were applied if there were any. Otherwise the
-/// rows keep the highest number they had: so files stay in the order of their commits.
+/// All deletes up to the newest snapshot were applied if there were any, and those of the
+/// partition spec of today never meant rows of another. Otherwise the rows keep the highest
+/// number they had: so files stay in the order of their commits.
 fn number(table: &Table, files: &[ScanFile]) -> i64 {
-    match files.iter().any(|file| !file.deletes.is_empty()) {
+    let spec = table.metadata().default_partition_spec_id();
+    let mut files_of = files.iter();
+    match files_of.any(|file| !file.deletes.is_empty() || file.partition_spec_id != spec) {
         true => table.metadata().last_sequence_number(),
         false => files
             .iter()
@@ -97,11 +114,22 @@ struct Work {
 }
 
 impl Work {
-    async fn write(&self, table: &Table) -> Result<Vec<DataFile>> {
+    async fn write(&mut self, table: &Table) -> Result<Vec<DataFile>> {
         let layout = Layout::of(table)?;
+        let memory = usize::try_from(self.memory).unwrap_or(usize::MAX);
         let rows: u64 = self.files.iter().map(|file| file.file.record_count()).sum();
         let large = rows.saturating_mul(row_bytes(&layout.schema)) > self.memory / 4;
-        if large && self.is_sorted(&layout) {
+        if !large && let Some(held) = self.held(&layout, memory / 4).await? {
+            let bounds = Bounds {
+                file_rows: usize::MAX,
+                file_bytes: usize::MAX,
+                budget: usize::MAX,
+            };
+            let held = futures::stream::iter(held.into_iter().map(Ok));
+            return write::write_bounded(&self.store, table, held, bounds).await;
+        }
+        self.files.truncate(FAN_IN);
+        if self.is_sorted(&layout) {
             match self.merge(table, &layout).await {
                 Ok(added) => return Ok(added),
                 Err(Failure::Other(error)) => return Err(error),
@@ -111,13 +139,27 @@ impl Work {
                 ),
             }
         }
-        let memory = usize::try_from(self.memory).unwrap_or(usize::MAX);
         let bounds = Bounds {
             file_rows: SORTED_ROWS,
             file_bytes: memory / 4,
             budget: memory / 2,
         };
         write::write_bounded(&self.store, table, self.rows(&layout), bounds).await
+    }
+
+    /// All rows, if they take no more than `most` bytes and can be sorted at once.
+    async fn held(&self, layout: &Layout, most: usize) -> Result<Option<Vec<RecordBatch>>> {
+        let (mut held, mut bytes, mut count) = (Vec::new(), 0, 0);
+        let mut rows = std::pin::pin!(self.rows(layout));
+        while let Some(batch) = rows.try_next().await? {
+            bytes += write::slice_bytes(&batch);
+            count += batch.num_rows();
+            if bytes > most || count > SORTED_ROWS {
+                return Ok(None);
+            }
+            held.push(batch);
+        }
+        Ok(Some(held))
     }
 
     /// Whether the files can be merged: each sorted, and split as files are today.
@@ -130,10 +172,7 @@ impl Work {
     }
 
     /// The rows, file after file.
-    fn rows<'a>(
-        &'a self,
-        layout: &Layout,
-    ) -> impl Stream<Item = Result<arrow::array::RecordBatch>> + 'a {
+    fn rows<'a>(&'a self, layout: &Layout) -> impl Stream<Item = Result<RecordBatch>> + 'a {
         let schema = Arc::clone(&layout.schema);
         let files = futures::stream::iter(&self.files);
         files
@@ -197,7 +236,7 @@ fn maybe_nan(table: &Table, files: &[ScanFile]) -> Vec<i32> {
     floats.filter(may).collect()
 }
 
-/// What a row takes in memory, about.
+/// What a row takes in memory at least.
 fn row_bytes(schema: &Schema) -> u64 {
     let fields = schema.fields().iter();
     fields.map(|field| width(field.data_type())).sum()
@@ -213,15 +252,15 @@ fn width(data_type: &DataType) -> u64 {
 }
 
 impl Rewritten {
-    /// The exchange of `files` for what came of them, as a snapshot of `kind`. Delete files
-    /// that applied to nothing else go too.
+    /// The exchange of the files for what came of them, as a snapshot of `kind`. Delete
+    /// files that applied to nothing else go too.
     pub(super) async fn stage(
         self,
         lake: &Lake,
         table: &Table,
-        files: &[ScanFile],
         kind: SnapshotKind,
     ) -> Result<Operation> {
+        let files = &self.files;
         let removed = files.iter().map(|file| file.file.file_path().to_owned());
         let removed: HashSet<String> = removed.collect();
         let spec_id = table.metadata().default_partition_spec_id();

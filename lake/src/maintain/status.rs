@@ -8,10 +8,10 @@ use iceberg::spec::ManifestContentType;
 
 use super::expire::expired;
 use super::plan::Planner;
-use super::retain::{self, limit, retention, time_column};
+use super::retain::{self, Limit, RetainOptions, limit, retention, time_column};
 use super::{CompactOptions, ExpireOptions};
 use crate::lake::Lake;
-use crate::table::Table;
+use crate::table::{ScanFile, Table};
 
 /// Files that a job would touch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,8 +51,25 @@ pub struct MaintenanceStatus {
     pub compact: Compactable,
     /// What a retention would remove.
     pub over_age: Compactable,
+    /// Files that an exact retention would read, and rewrite when they hold older rows.
+    pub partly_over_age: u64,
     /// Snapshots that an expiry would drop.
     pub expired_snapshots: u64,
+}
+
+impl MaintenanceStatus {
+    /// Counts what a retention would do with `file`.
+    fn age(&mut self, table: &Table, file: &ScanFile, limit: &Limit, exact: bool) {
+        if limit.is_over(table, file) {
+            let over = &mut self.over_age;
+            over.commits = 1;
+            over.files += 1;
+            over.rows += file.file.record_count();
+            over.bytes += file.file.file_size_in_bytes();
+        } else if exact && limit.may_reach(file) {
+            self.partly_over_age += 1;
+        }
+    }
 }
 
 impl Lake {
@@ -65,6 +82,7 @@ impl Lake {
         table: &Table,
         compact: &CompactOptions,
         expire: ExpireOptions,
+        retain: RetainOptions,
     ) -> Result<MaintenanceStatus> {
         let metadata = table.metadata();
         let files = table.data_files().await?;
@@ -85,21 +103,14 @@ impl Lake {
             expired_snapshots: expired(metadata, expire)?.len() as u64,
             ..MaintenanceStatus::default()
         };
-        let planner = Planner::new(table, compact, false);
-        let limit = limit(table, None)?;
+        let planner = Planner::new(table, compact, false)?;
+        let limit = limit(table, retain.older_than)?;
         for file in files.iter() {
             status.rows += file.file.record_count();
             status.bytes += file.file.file_size_in_bytes();
             status.small_files += u64::from(planner.is_small(file));
-            if limit
-                .as_ref()
-                .is_some_and(|limit| limit.is_over(table, file))
-            {
-                let over = &mut status.over_age;
-                over.commits = 1;
-                over.files += 1;
-                over.rows += file.file.record_count();
-                over.bytes += file.file.file_size_in_bytes();
+            if let Some(limit) = &limit {
+                status.age(table, file, limit, retain.exact);
             }
         }
         if let Some(column) = time_column(metadata) {

@@ -1,12 +1,13 @@
 //! Which rows of some data files are deleted: by position, or by the values of a key.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use catalog::{Error, Result, Store};
+use catalog::{Error, ErrorKind, Result, Store};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
@@ -24,7 +25,12 @@ pub(crate) struct Gone {
     keys: Vec<Keys>,
     /// All columns of `keys`, each once.
     columns: Vec<FieldRef>,
+    /// What keys and positions take.
+    bytes: u64,
 }
+
+/// What a key takes beside its bytes.
+const KEY_BYTES: u64 = 48;
 
 /// The keys of equality deletes on the same columns.
 struct Keys {
@@ -36,15 +42,18 @@ struct Keys {
 }
 
 impl Gone {
-    /// What the deletes that apply to `files`, which are of one partition, take out.
+    /// What the deletes that apply to `files`, which are of one partition, take out; in no
+    /// more than about `most` bytes.
     ///
     /// # Errors
-    /// `Corrupt` for delete files that are damaged or missing.
+    /// `Corrupt` for delete files that are damaged or missing; `ResourceExhausted` when they
+    /// name more than fits.
     pub(crate) async fn of(
         reader: &Reader,
         store: &Store,
         table: &Table,
         files: &[ScanFile],
+        most: u64,
     ) -> Result<Self> {
         let mut gone = Self::default();
         let wanted: HashSet<&Path> = files.iter().map(|file| &file.path).collect();
@@ -54,8 +63,11 @@ impl Gone {
         }
         for delete in deletes.into_values() {
             match delete.is_positional() {
-                true => gone.read_positions(reader, store, delete, &wanted).await?,
-                false => gone.read_keys(reader, table, delete).await?,
+                true => {
+                    gone.read_positions(reader, store, delete, &wanted, most)
+                        .await?;
+                }
+                false => gone.read_keys(reader, table, delete, most).await?,
             }
         }
         gone.positions.values_mut().for_each(tidy);
@@ -115,6 +127,7 @@ impl Gone {
         store: &Store,
         delete: &DeleteFile,
         wanted: &HashSet<&Path>,
+        most: u64,
     ) -> Result<()> {
         let size = delete.file.file_size_in_bytes();
         let mut rows = reader.file(&delete.path, size, &position_columns()).await?;
@@ -139,8 +152,10 @@ impl Gone {
                 {
                     let all = self.positions.entry(path.clone()).or_default();
                     all.push(position);
+                    self.bytes += size_of::<u64>() as u64;
                 }
             }
+            fits(self.bytes, most, delete)?;
         }
         Ok(())
     }
@@ -150,6 +165,7 @@ impl Gone {
         reader: &Reader,
         table: &Table,
         delete: &DeleteFile,
+        most: u64,
     ) -> Result<()> {
         let mut ids = delete.file.equality_ids().unwrap_or_default();
         ids.sort_unstable();
@@ -177,16 +193,23 @@ impl Gone {
         let schema: SchemaRef = Arc::new(Schema::new(fields.clone()));
         let size = delete.file.file_size_in_bytes();
         let mut rows = reader.file(&delete.path, size, &schema).await?;
+        let mut bytes = self.bytes;
         let keys = self.keys_on(&fields)?;
         while let Some(batch) = rows.try_next().await? {
             let values = keys.converter.convert_columns(batch.columns());
             let values = values.map_err(error::arrow("could not read deleted keys"))?;
             for value in &values {
                 let number = delete.sequence_number;
-                let newest = keys.newest.entry(value.as_ref().into()).or_insert(number);
+                let newest = keys.newest.entry(value.as_ref().into());
+                if matches!(newest, Entry::Vacant(_)) {
+                    bytes += value.as_ref().len() as u64 + KEY_BYTES;
+                }
+                let newest = newest.or_insert(number);
                 *newest = number.max(*newest);
             }
+            fits(bytes, most, delete)?;
         }
+        self.bytes = bytes;
         Ok(())
     }
 
@@ -216,6 +239,20 @@ impl Gone {
         };
         Ok(&mut self.keys[at])
     }
+}
+
+fn fits(bytes: u64, most: u64, delete: &DeleteFile) -> Result<()> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let path = &delete.path;
+    Err(Error::new(
+        ErrorKind::ResourceExhausted,
+        format!("the rows that deletes up to {path} name do not fit in {most} bytes"),
+    )
+    .with_hint(
+        "raise maintain.memory_bytes, or rewrite the table with the engine that deleted them",
+    ))
 }
 
 fn tidy(positions: &mut Vec<u64>) {

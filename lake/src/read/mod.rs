@@ -19,14 +19,17 @@ use object_store::path::Path;
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetObjectReader;
+use parquet::file::metadata::ParquetMetaData;
 
 use self::columns::{Columns, Names};
 pub(crate) use self::gone::Gone;
 use crate::error;
 use crate::table::{ScanFile, Table};
 
-/// Rows of one batch.
+/// Rows of one batch at most.
 pub(crate) const BATCH_ROWS: usize = 8_192;
+/// What a batch takes, about, when its rows are wide.
+pub(crate) const BATCH_BYTES: usize = 4 << 20;
 
 /// Rows of one file, batch by batch.
 pub(crate) type RowStream = BoxStream<'static, Result<RecordBatch>>;
@@ -64,7 +67,8 @@ impl Reader {
         let builder = builder.map_err(error::reading(path))?;
         let columns = Columns::new(columns, builder.schema(), &self.names);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.read());
-        let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        let rows = batch_rows(builder.metadata());
+        let stream = builder.with_projection(mask).with_batch_size(rows);
         let stream = stream.build().map_err(error::reading(path))?;
         let path = path.clone();
         let batches = stream.map(move |batch| {
@@ -121,6 +125,17 @@ impl Reader {
         });
         Ok(kept.boxed())
     }
+}
+
+/// Fewer rows where they are wide.
+fn batch_rows(file: &ParquetMetaData) -> usize {
+    let groups = file.row_groups().iter();
+    let bytes = groups.fold(0_i64, |all, group| {
+        all.saturating_add(group.total_byte_size())
+    });
+    let rows = usize::try_from(file.file_metadata().num_rows()).unwrap_or(0);
+    let width = usize::try_from(bytes).unwrap_or(0) / rows.max(1);
+    (BATCH_BYTES / width.max(1)).clamp(1, BATCH_ROWS)
 }
 
 /// `columns` and then `more`.

@@ -128,7 +128,7 @@ fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
 }
 
 /// Bytes the rows take themselves, not the buffers they share with other slices.
-fn slice_bytes(batch: &RecordBatch) -> usize {
+pub(crate) fn slice_bytes(batch: &RecordBatch) -> usize {
     let columns = batch.columns().iter();
     columns
         .map(|column| {

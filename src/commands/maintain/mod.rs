@@ -4,11 +4,11 @@ mod status;
 
 use std::time::Duration;
 
-use catalog::{Content, Error, Key, Result};
+use catalog::{Content, Error, ErrorKind, Key, Result};
 use clap::{Args, Subcommand};
 use futures::FutureExt;
 use lake::Lake;
-use lake::maintain::{CompactOptions, CompactReport};
+use lake::maintain::{CompactOptions, CompactReport, ExpireOptions, RetainOptions};
 use serde_json::json;
 
 use super::gc::bytes;
@@ -81,9 +81,9 @@ struct Of {
     /// Tables as namespace.name; all without one
     #[arg(value_name = "TABLE")]
     tables: Vec<Key>,
-    /// Branch to work on
-    #[arg(long, default_value = catalog::MAIN)]
-    branch: String,
+    /// Branch to work on [setting: ingest.branch]
+    #[arg(long)]
+    branch: Option<String>,
     /// Only show what would be done
     #[arg(long)]
     dry_run: bool,
@@ -92,68 +92,131 @@ struct Of {
     json: bool,
 }
 
+/// What [`Of`] means under these settings.
+struct Scope {
+    tables: Vec<Key>,
+    branch: String,
+    dry_run: bool,
+    json: bool,
+}
+
+impl Scope {
+    /// What was done of a table; none, and a word on it, for a table that only its own engine
+    /// may write, when all tables were meant.
+    fn unless_foreign<T>(&self, key: &Key, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(e) if e.kind() == ErrorKind::Unsupported && self.tables.is_empty() => {
+                output::complain(&format!("{key} is passed over: {e}"));
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// What the jobs would do.
+struct Wanted {
+    compact: CompactOptions,
+    expire: ExpireOptions,
+    retain: RetainOptions,
+}
+
 /// Works on the lake itself; no server is needed.
 pub(crate) async fn run(args: MaintainArgs, settings: Settings) -> Result<()> {
     let lake = open_lake(&settings).await?;
     let author = settings.author();
-    let mut compact = settings.maintain.compact();
-    let mut expire = settings.maintain.expire();
+    let mut wanted = Wanted {
+        compact: settings.maintain.compact(),
+        expire: settings.maintain.expire(),
+        retain: RetainOptions::default(),
+    };
+    let scope = |of: Of| Scope {
+        branch: of.branch.unwrap_or_else(|| settings.ingest.branch.clone()),
+        tables: of.tables,
+        dry_run: of.dry_run,
+        json: of.json,
+    };
     match args.job {
-        Job::Status { of } => status::show(&lake, &of, &compact, expire).await,
+        Job::Status { of } => status::show(&lake, &scope(of), &wanted).await,
         Job::Compact { of, full } => {
-            compact.full = full;
+            let of = scope(of);
+            wanted.compact.full = full;
             if of.dry_run {
-                return status::show(&lake, &of, &compact, expire).await;
+                return status::show(&lake, &of, &wanted).await;
             }
-            compact_all(&lake, &of, &compact, &author).await
+            compact_all(&lake, &of, &wanted.compact, &author).await
         }
         Job::Expire {
             of,
             older_than,
             keep,
         } => {
+            let of = scope(of);
+            let expire = &mut wanted.expire;
             expire.older_than = older_than.unwrap_or(expire.older_than);
             expire.keep = keep.unwrap_or(expire.keep);
             if of.dry_run {
-                return status::show(&lake, &of, &compact, expire).await;
+                return status::show(&lake, &of, &wanted).await;
             }
-            let mut dropped = 0;
-            for key in tables(&lake, &of).await? {
-                let report = lake.expire(&of.branch, &key, expire, &author).await?;
-                dropped += report.snapshots;
-            }
-            report(&of, "snapshots dropped", &json!({"snapshots": dropped}))
+            expire_all(&lake, &of, wanted.expire, &author).await
         }
         Job::Retain {
             of,
             older_than,
             exact,
         } => {
+            let of = scope(of);
+            wanted.retain = RetainOptions { older_than, exact };
             if of.dry_run {
-                return status::show(&lake, &of, &compact, expire).await;
+                return status::show(&lake, &of, &wanted).await;
             }
-            let (mut files, mut rows, mut rewritten) = (0, 0, 0);
-            for key in tables(&lake, &of).await? {
-                let done = lake
-                    .retain(&of.branch, &key, older_than, exact, &author)
-                    .await?;
-                files += done.files;
-                rows += done.rows;
-                rewritten += done.rewritten;
-            }
-            let done = json!({"files_removed": files, "files_rewritten": rewritten, "rows": rows});
-            report(&of, "rows removed", &done)
+            retain_all(&lake, &of, wanted.retain, &author).await
         }
     }
 }
 
-async fn compact_all(lake: &Lake, of: &Of, options: &CompactOptions, author: &str) -> Result<()> {
+async fn expire_all(lake: &Lake, of: &Scope, options: ExpireOptions, author: &str) -> Result<()> {
+    let mut dropped = 0;
+    for key in tables(lake, of).await? {
+        let done = lake.expire(&of.branch, &key, options, author).await;
+        if let Some(done) = of.unless_foreign(&key, done)? {
+            dropped += done.snapshots;
+        }
+    }
+    report(of, "snapshots dropped", &json!({"snapshots": dropped}))
+}
+
+async fn retain_all(lake: &Lake, of: &Scope, options: RetainOptions, author: &str) -> Result<()> {
+    let (mut files, mut rows, mut rewritten) = (0, 0, 0);
+    for key in tables(lake, of).await? {
+        let RetainOptions { older_than, exact } = options;
+        let done = lake
+            .retain(&of.branch, &key, older_than, exact, author)
+            .await;
+        if let Some(done) = of.unless_foreign(&key, done)? {
+            files += done.files;
+            rows += done.rows;
+            rewritten += done.rewritten;
+        }
+    }
+    let done = json!({"files_removed": files, "files_rewritten": rewritten, "rows": rows});
+    report(of, "rows removed", &done)
+}
+
+async fn compact_all(
+    lake: &Lake,
+    of: &Scope,
+    options: &CompactOptions,
+    author: &str,
+) -> Result<()> {
     let mut all = CompactReport::default();
     let go_on = || futures::future::ready(true).boxed();
     for key in tables(lake, of).await? {
-        let done = lake
-            .compact(&of.branch, &key, options, author, &go_on)
-            .await?;
+        let done = lake.compact(&of.branch, &key, options, author, &go_on);
+        let Some(done) = of.unless_foreign(&key, done.await)? else {
+            continue;
+        };
         if !of.json && done != CompactReport::default() {
             output::print(&sentence(&key, &done))?;
         }
@@ -161,6 +224,7 @@ async fn compact_all(lake: &Lake, of: &Of, options: &CompactOptions, author: &st
     }
     if of.json {
         return output::print_json(&json!({
+            "branch": of.branch,
             "commits": all.commits,
             "files_removed": all.files_removed,
             "files_added": all.files_added,
@@ -170,9 +234,15 @@ async fn compact_all(lake: &Lake, of: &Of, options: &CompactOptions, author: &st
             "conflicts": all.conflicts,
         }));
     }
+    let branch = &of.branch;
     match all == CompactReport::default() {
-        true => output::print("nothing is due; --full merges all small files"),
-        false => Ok(()),
+        true => output::print(&format!(
+            "nothing is due on branch {branch}; --full merges all small files"
+        )),
+        false => output::print(&format!(
+            "{} files into {} on branch {branch}",
+            all.files_removed, all.files_added
+        )),
     }
 }
 
@@ -195,20 +265,23 @@ fn sentence(key: &Key, done: &CompactReport) -> String {
     text
 }
 
-fn report(of: &Of, what: &str, done: &serde_json::Value) -> Result<()> {
+fn report(of: &Scope, what: &str, done: &serde_json::Value) -> Result<()> {
     if of.json {
-        return output::print_json(done);
+        let mut done = done.clone();
+        done["branch"] = of.branch.as_str().into();
+        return output::print_json(&done);
     }
     let counts = done.as_object().into_iter().flatten();
     let counts = counts.map(|(name, count)| format!("{count} {}", name.replace('_', " ")));
     output::print(&format!(
-        "{what}: {}",
+        "{what} on branch {}: {}",
+        of.branch,
         counts.collect::<Vec<_>>().join(", ")
     ))
 }
 
 /// The tables asked for, or all of the branch.
-async fn tables(lake: &Lake, of: &Of) -> Result<Vec<Key>> {
+async fn tables(lake: &Lake, of: &Scope) -> Result<Vec<Key>> {
     if !of.tables.is_empty() {
         return Ok(of.tables.clone());
     }

@@ -3,26 +3,26 @@
 use catalog::{ErrorKind, Key, Result};
 use chrono::SecondsFormat;
 use lake::Lake;
-use lake::maintain::{CompactOptions, Compactable, ExpireOptions, MaintenanceStatus};
+use lake::maintain::{Compactable, MaintenanceStatus};
 use serde_json::{Value, json};
 
-use super::{Of, tables};
+use super::{Scope, Wanted, tables};
 use crate::commands::gc::bytes;
 use crate::output;
 use crate::settings::format_duration;
 
 /// Prints the state of the tables, and what is due of them.
-pub(super) async fn show(
-    lake: &Lake,
-    of: &Of,
-    compact: &CompactOptions,
-    expire: ExpireOptions,
-) -> Result<()> {
+pub(super) async fn show(lake: &Lake, of: &Scope, wanted: &Wanted) -> Result<()> {
     let head = lake.catalog().head(&of.branch).await?;
     let (mut rows, mut json, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for key in tables(lake, of).await? {
-        let table = lake.table(&head, &key).await?;
-        match lake.maintenance_status(&table, compact, expire).await {
+        let status = async {
+            let table = lake.table(&head, &key).await?;
+            let (compact, expire) = (&wanted.compact, wanted.expire);
+            let status = lake.maintenance_status(&table, compact, expire, wanted.retain);
+            status.await
+        };
+        match status.await {
             Ok(status) => {
                 rows.push(row(&key, &status));
                 json.push(to_json(&key, &status));
@@ -50,7 +50,7 @@ pub(super) async fn show(
     ];
     let mut lines = vec![output::to_list(header, &rows)];
     if notes.is_empty() {
-        notes.push("nothing is due".to_owned());
+        notes.push(format!("nothing is due on branch {}", of.branch));
     }
     lines.extend(notes);
     output::print(&lines.join("\n"))
@@ -103,6 +103,12 @@ fn due(key: &Key, status: &MaintenanceStatus) -> Vec<String> {
             bytes(size)
         ));
     }
+    if status.partly_over_age > 0 {
+        due.push(format!(
+            "{key}: retain --exact reads {} more files, and rewrites those with older rows",
+            status.partly_over_age
+        ));
+    }
     if status.expired_snapshots > 0 {
         due.push(format!(
             "{key}: expire drops {} snapshots",
@@ -131,6 +137,7 @@ fn to_json(key: &Key, status: &MaintenanceStatus) -> Value {
         "retain_seconds": status.retain.map(|age| age.as_secs()),
         "compact": due(status.compact),
         "retain": due(status.over_age),
+        "partly_over_age": status.partly_over_age,
         "expire": {"snapshots": status.expired_snapshots},
     })
 }

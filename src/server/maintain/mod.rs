@@ -2,8 +2,9 @@
 //! rows past their age and of old snapshots, one table after another; garbage collection
 //! follows on its own schedule.
 //!
-//! Ingest has precedence: while half of its buffer or of its log is taken, no group of files
-//! is begun. Pauses are random by a fifth, and grow while another node is first, so that
+//! Ingest has precedence: while half of its buffer or of its log is taken, a group of files
+//! is begun only every half minute, so that a table that has to take much does not fill up
+//! with small files for ever. What costs little goes on meanwhile. Pauses are random by a fifth, and grow while another node is first, so that
 //! several nodes on one lake share the work instead of doing it twice.
 
 mod counters;
@@ -28,6 +29,8 @@ use crate::settings::Settings;
 const AUTHOR: &str = "maintain";
 /// How long to wait before looking at a busy ingester again.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How long a group of files waits for it at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A collection comes so much earlier after a start than after another collection.
 const FIRST_COLLECTION: u32 = 24;
 /// Pauses grow up to so many times the interval.
@@ -71,35 +74,33 @@ impl Work {
         loop {
             let pace = rand::random_range(0.8..1.2);
             tokio::time::sleep((maintain.interval * pause).mul_f64(pace)).await;
-            let overtaken = self.round().await;
-            pause = match overtaken {
-                true => (pause * 2).min(LONGEST_PAUSE),
-                false => 1,
-            };
+            let started = Instant::now();
+            let tables = self.tables().await;
+            // What costs little comes first: compaction may have to wait for ingest.
+            let mut overtaken = self.each(&tables, Job::Tidy).await;
             if !maintain.gc_interval.is_zero() && collected.elapsed() >= collect_after {
                 self.collect().await;
                 collected = Instant::now();
                 collect_after = maintain.gc_interval.mul_f64(rand::random_range(0.8..1.2));
             }
+            overtaken |= self.each(&tables, Job::Compact).await;
+            self.counters.round(started.elapsed());
+            pause = match overtaken {
+                true => (pause * 2).min(LONGEST_PAUSE),
+                false => 1,
+            };
         }
     }
 
-    /// Each table once; whether others were first at one of them.
-    async fn round(&self) -> bool {
-        let started = Instant::now();
-        let mut tables = match self.tables().await {
-            Ok(tables) => tables,
-            Err(error) => {
-                self.counters.fail(&error);
-                tracing::warn!(%error, "cannot list the tables to maintain");
-                return false;
-            }
-        };
-        // In another order on every node, they seldom meet at a table.
-        tables.shuffle(&mut rand::rng());
+    /// One job of each table; whether others were first at one of them.
+    async fn each(&self, tables: &[Key], job: Job) -> bool {
         let mut overtaken = false;
         for key in tables {
-            match self.table(&key).await {
+            let done = match job {
+                Job::Tidy => self.tidy(key).await,
+                Job::Compact => self.compact(key).await,
+            };
+            match done {
                 Ok(first) => overtaken |= !first,
                 // Dropped meanwhile, or of a kind that only its own engine writes.
                 Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
@@ -112,11 +113,22 @@ impl Work {
                 }
             }
         }
-        self.counters.round(started.elapsed());
         overtaken
     }
 
-    async fn tables(&self) -> Result<Vec<Key>> {
+    /// The tables of the branch; none when they cannot be listed.
+    async fn tables(&self) -> Vec<Key> {
+        let mut tables = self.listed().await.unwrap_or_else(|error| {
+            self.counters.fail(&error);
+            tracing::warn!(%error, "cannot list the tables to maintain");
+            Vec::new()
+        });
+        // In another order on every node, they seldom meet at a table.
+        tables.shuffle(&mut rand::rng());
+        tables
+    }
+
+    async fn listed(&self) -> Result<Vec<Key>> {
         let head = self
             .lake
             .catalog()
@@ -127,14 +139,23 @@ impl Work {
         Ok(tables.map(|(key, _)| key).collect())
     }
 
-    /// Maintains one table; false when others changed its files first.
-    async fn table(&self, key: &Key) -> Result<bool> {
+    /// Removes old rows and old snapshots; always true.
+    async fn tidy(&self, key: &Key) -> Result<bool> {
         let (lake, branch) = (&self.lake, self.settings.ingest.branch.as_str());
-        let maintain = &self.settings.maintain;
-        let removed = lake.retain(branch, key, None, false, AUTHOR).await?;
-        self.counters.retained(&removed);
+        let removed = lake.retain(branch, key, None, false, AUTHOR).await;
+        // A table whose rows cannot be removed has old snapshots all the same.
+        let expire = self.settings.maintain.expire();
+        let expired = lake.expire(branch, key, expire, AUTHOR).await?;
+        self.counters.expired(expired.snapshots);
+        self.counters.retained(&removed?);
+        Ok(true)
+    }
+
+    /// Compacts one table; false when others changed its files first.
+    async fn compact(&self, key: &Key) -> Result<bool> {
+        let (lake, branch) = (&self.lake, self.settings.ingest.branch.as_str());
         let go_on = || self.ingest_has_room();
-        let compact = maintain.compact();
+        let compact = self.settings.maintain.compact();
         let compacted = lake.compact(branch, key, &compact, AUTHOR, &go_on).await?;
         self.counters.compacted(&compacted);
         if compacted.commits > 0 {
@@ -144,22 +165,23 @@ impl Work {
                 "compacted"
             );
         }
-        let expired = lake.expire(branch, key, maintain.expire(), AUTHOR).await?;
-        self.counters.expired(expired.snapshots);
         Ok(compacted.conflicts == 0)
     }
 
-    /// Waits until ingest has room; always true.
+    /// Waits until ingest has room, or long enough; always true.
     fn ingest_has_room(&self) -> BoxFuture<'_, bool> {
         async {
-            while self
-                .ingest
-                .stats()
-                .await
-                .is_some_and(|stats| is_busy(&stats))
-            {
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
+            let room = async {
+                while self
+                    .ingest
+                    .stats()
+                    .await
+                    .is_some_and(|stats| is_busy(&stats))
+                {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+            };
+            wait_for(room).await;
             true
         }
         .boxed()
@@ -193,6 +215,18 @@ impl Work {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Job {
+    Tidy,
+    Compact,
+}
+
+async fn wait_for(room: impl Future<Output = ()>) {
+    if tokio::time::timeout(LONGEST_WAIT, room).await.is_err() {
+        tracing::debug!("ingest is busy for long: files are compacted all the same");
+    }
+}
+
 /// Whether half of what ingest may hold in memory or in its log is taken.
 fn is_busy(stats: &IngestStats) -> bool {
     stats.buffer_bytes > stats.buffer_limit_bytes / 2
@@ -202,6 +236,15 @@ fn is_busy(stats: &IngestStats) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_a_busy_ingester_ends() {
+        let from = tokio::time::Instant::now();
+        wait_for(tokio::time::sleep(BUSY_PAUSE)).await;
+        assert_eq!(from.elapsed(), BUSY_PAUSE);
+        wait_for(std::future::pending()).await;
+        assert_eq!(from.elapsed(), BUSY_PAUSE + LONGEST_WAIT);
+    }
 
     #[test]
     fn maintenance_waits_for_an_ingester_that_fills_up() {

@@ -180,3 +180,81 @@ async fn a_tag_and_a_past_commit_read_as_before_and_a_shared_branch_keeps_its_fi
     assert_eq!(seen(&lake, &table).await.len(), 17);
     assert_eq!(table.data_files().await.unwrap().len(), 2);
 }
+
+/// Text that does not compress, of `length` bytes.
+fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + (state >> 40) as u8 % 90)
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[tokio::test]
+async fn wide_rows_become_one_file_and_are_then_let_be() {
+    let lake = created().await;
+    for n in 0..8 {
+        let texts: Vec<String> = (0..10).map(|at| noise(n * 10 + at + 1, 64 << 10)).collect();
+        let rows = texts.iter();
+        let rows: Vec<_> = rows
+            .map(|text| (Some(NOVEMBER), Some(text.as_str()), None, Some(n as i64)))
+            .collect();
+        let rows = vec![batch(&rows)];
+        let appended = lake.append_batches("main", &key(), rows, meta()).await;
+        appended.unwrap();
+    }
+    // They do not fit, though the columns of known width would.
+    let options = CompactOptions {
+        memory_bytes: 12 << 20,
+        settle_after: std::time::Duration::ZERO,
+        ..CompactOptions::default()
+    };
+    let first = compact(&lake, &options).await;
+    assert_eq!((first.files_removed, first.files_added), (8, 1));
+    assert_eq!(compact(&lake, &options).await.commits, 0);
+    assert_eq!(seen(&lake, &head(&lake, &key()).await).await.len(), 80);
+}
+
+#[tokio::test]
+async fn an_order_that_transforms_columns_does_not_wear_files_out() {
+    let lake = created().await;
+    let table = head(&lake, &key()).await;
+    let schema = table.metadata().current_schema();
+    let field = iceberg::spec::SortField::builder()
+        .source_id(schema.field_by_name("ts").unwrap().id)
+        .transform(iceberg::spec::Transform::Day)
+        .direction(iceberg::spec::SortDirection::Ascending)
+        .null_order(iceberg::spec::NullOrder::First)
+        .build();
+    let order = iceberg::spec::SortOrder::builder()
+        .with_sort_field(field)
+        .build(schema);
+    let location = table.metadata_location().to_owned();
+    let builder = iceberg::spec::TableMetadataBuilder::new_from_metadata(
+        table.metadata().clone(),
+        Some(location.clone()),
+    );
+    let builder = builder.add_sort_order(order.unwrap()).unwrap();
+    let built = builder.set_default_sort_order(-1).unwrap().build().unwrap();
+    let written = lake.write_metadata(built.metadata, Some(&location)).await;
+    let content = catalog::Content::IcebergTable {
+        uuid: table.uuid(),
+        metadata_location: written.unwrap(),
+    };
+    commit(
+        &lake,
+        catalog::Operation::Put {
+            key: key(),
+            content,
+        },
+    )
+    .await;
+    for n in 0..2 {
+        append(&lake, 0, n).await;
+    }
+    assert_eq!(compact(&lake, &full()).await.commits, 1);
+    assert_eq!(compact(&lake, &full()).await.commits, 0);
+}

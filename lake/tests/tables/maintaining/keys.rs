@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use lake::maintain::{CompactOptions, DEDUP};
-use lake::{Lake, TableSpec};
+use lake::{Alter, Lake, TableSpec};
 use proptest::prelude::*;
 
 use super::{compact, full, merging, seen};
-use crate::support::{NOVEMBER, batch, head, key, lake, meta, spec};
+use crate::support::{NOVEMBER, batch, commit, head, key, lake, meta, spec};
 
 async fn keyed(columns: &str) -> Lake {
     let lake = lake().await;
@@ -48,6 +48,53 @@ async fn the_row_committed_first_stays_also_where_the_key_is_not_the_order() {
         let left: Vec<_> = rows.iter().map(|row| (row.1.as_str(), row.3)).collect();
         assert_eq!(left, [("p2", 3), ("p1", 1)]);
     }
+}
+
+#[tokio::test]
+async fn files_around_a_large_one_do_not_pass_it() {
+    let lake = keyed("pump").await;
+    let mut n = 0;
+    append(&lake, &[(1, 1)], &mut n).await;
+    let large: Vec<(u8, i64)> = (0..4_000)
+        .map(|ts| ((ts % 200) as u8, ts * 7_919))
+        .collect();
+    append(&lake, &large, &mut n).await;
+    append(&lake, &[(201, 2)], &mut n).await;
+    let before = head(&lake, &key()).await;
+    let sizes = before.data_files().await.unwrap();
+    let sizes: Vec<u64> = sizes
+        .iter()
+        .map(|file| file.file.file_size_in_bytes())
+        .collect();
+    let options = CompactOptions {
+        target_file_bytes: sizes[0] * 2,
+        ..full()
+    };
+    assert!(sizes[1] > sizes[0] * 2, "{sizes:?}");
+    compact(&lake, &options).await;
+    compact(&lake, &full()).await;
+    let rows = seen(&lake, &head(&lake, &key()).await).await;
+    let first = rows.iter().find(|row| row.1 == "p1").unwrap();
+    assert_eq!(first.3, 1, "the row committed first stays");
+}
+
+#[tokio::test]
+async fn the_key_follows_a_renamed_column_and_holds_a_dropped_one() {
+    let lake = keyed("pump, ts").await;
+    let table = head(&lake, &key()).await;
+    let rename = Alter::RenameColumn {
+        from: "pump".into(),
+        to: "machine".into(),
+    };
+    let drop = |name: &str| Alter::DropColumn(name.into());
+    let dropped = [rename.clone(), drop("machine")];
+    let error = lake.stage_alter(&table, &dropped).await.unwrap_err();
+    assert!(error.message().contains(DEDUP), "{error}");
+    let alters = [rename, drop("pressure")];
+    let staged = lake.stage_alter(&table, &alters).await.unwrap();
+    commit(&lake, staged).await;
+    let table = head(&lake, &key()).await;
+    assert_eq!(table.metadata().properties()[DEDUP], "machine,ts");
 }
 
 #[tokio::test]

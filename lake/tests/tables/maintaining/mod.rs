@@ -13,7 +13,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use catalog::Key;
 use futures::FutureExt;
-use lake::maintain::{CompactOptions, CompactReport, ExpireOptions, MaintenanceStatus};
+use lake::maintain::{
+    CompactOptions, CompactReport, ExpireOptions, MaintenanceStatus, RetainOptions,
+};
 use lake::{Lake, Table};
 
 use crate::support::{head, key, rows_of};
@@ -79,6 +81,6 @@ pub(crate) async fn status(lake: &Lake, key: &Key) -> MaintenanceStatus {
         keep: 1,
     };
     let options = CompactOptions::default();
-    let status = lake.maintenance_status(&table, &options, expire);
+    let status = lake.maintenance_status(&table, &options, expire, RetainOptions::default());
     status.await.unwrap()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use catalog::ErrorKind;
 use chrono::Utc;
-use lake::maintain::{ExpireOptions, RETAIN};
+use lake::maintain::{CompactOptions, ExpireOptions, RETAIN, RetainOptions};
 use lake::{Alter, Lake, TableSpec};
 
 use super::{seen, status};
@@ -62,6 +62,37 @@ async fn whole_files_go_by_their_bounds() {
         .await
         .unwrap();
     assert_eq!(again.files, 0);
+}
+
+#[tokio::test]
+async fn a_limit_by_hand_shows_in_the_status_and_heeds_a_protected_branch() {
+    let lake = with_rows(&[0, 5, 10, 20], true).await;
+    let table = head(&lake, &key()).await;
+    let expire = ExpireOptions {
+        older_than: Duration::ZERO,
+        keep: 1,
+    };
+    for (age, exact, whole, partly) in [(8, false, 0, 0), (8, true, 0, 1), (0, false, 1, 0)] {
+        let retain = RetainOptions {
+            older_than: days(age),
+            exact,
+        };
+        let compact = CompactOptions::default();
+        let status = lake.maintenance_status(&table, &compact, expire, retain);
+        let status = status.await.unwrap();
+        assert_eq!(
+            (status.over_age.files, status.partly_over_age),
+            (whole, partly)
+        );
+    }
+    let protect = lake.catalog().protect_branch("main", true, "test");
+    protect.await.unwrap();
+    for exact in [false, true] {
+        let age = if exact { days(8) } else { days(0) };
+        let refused = lake.retain("main", &key(), age, exact, "test").await;
+        refused.unwrap_err();
+    }
+    assert_eq!(left(&lake).await, [0, 5, 10, 20]);
 }
 
 #[tokio::test]
