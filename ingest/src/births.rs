@@ -127,7 +127,7 @@ impl BirthLog {
     }
 }
 
-/// Without those that a later one, committed too, has replaced.
+/// Without those that a later one, committed too, has replaced, and without those revoked.
 fn still_needed(births: &[Kept], watermark: u64) -> Vec<Kept> {
     // By edge node and device, with the level of the message type left out.
     let mut last: HashMap<(Vec<&[u8]>, bool), usize> = HashMap::new();
@@ -140,7 +140,8 @@ fn still_needed(births: &[Kept], watermark: u64) -> Vec<Kept> {
         let node = levels.get(..2).unwrap_or(&levels).to_vec();
         let reborn = last.get(&(node, true)).is_some_and(|node| node > at);
         let replaced = last.get(&subject(birth)).is_some_and(|last| last > at);
-        !(reborn || replaced)
+        let revoked = birth.payload.is_empty() && birth.position <= watermark;
+        !(reborn || replaced || revoked)
     };
     let kept = births.iter().enumerate().filter(needed);
     kept.map(|(_, birth)| birth.clone()).collect()
@@ -236,6 +237,26 @@ mod tests {
             ["n2", "d2", "m1"]
         );
         assert_eq!(payloads(&BirthLog::open(folder.path(), 9), 99), ["n2"]);
+    }
+
+    #[test]
+    fn what_was_revoked_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = BirthLog::open(folder.path(), 0);
+        let device = birth("spBv1.0/g/DBIRTH/n/d", "d1");
+        log.add(5, vec![birth("spBv1.0/g/NBIRTH/n", "n1"), device.clone()]);
+        log.add(7, vec![device.revoked()]);
+        log.save(5).unwrap();
+        // Before the commit of 7 it holds.
+        assert_eq!(
+            payloads(&BirthLog::open(folder.path(), 5), 99),
+            ["n1", "d1"]
+        );
+        let log = BirthLog::open(folder.path(), 7);
+        assert_eq!(payloads(&log, 7), ["n1", "d1", ""]);
+        log.add(8, vec![birth("spBv1.0/g/NBIRTH/m", "m1")]);
+        log.save(7).unwrap();
+        assert_eq!(payloads(&log, 99), ["n1", "m1"]);
     }
 
     #[test]

@@ -48,11 +48,18 @@ impl Decoding {
         })
     }
 
-    /// Remembers the Sparkplug birth certificates that came before what is decoded first.
-    pub(crate) fn restore(&mut self, births: &[Certificate]) {
-        for birth in births {
-            self.decoder.restore(birth);
-        }
+    /// The same, for messages of other times; see [`Decoder::without_births`].
+    pub(crate) fn without_births(mut self) -> Self {
+        self.decoder = self.decoder.without_births();
+        self
+    }
+
+    /// Remembers the Sparkplug birth certificates that came before what is decoded first. Those
+    /// that no stream takes come back as revoked: what follows them will not be seen.
+    pub(crate) fn restore(&mut self, births: &[Certificate]) -> Vec<Certificate> {
+        let untaken = births.iter().filter(|birth| !self.decoder.restore(birth));
+        let known = |birth: &&Certificate| !birth.payload.is_empty();
+        untaken.filter(known).map(Certificate::revoked).collect()
     }
 
     /// Looks at every table anew when a message next needs it.

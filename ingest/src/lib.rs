@@ -24,6 +24,7 @@ mod ingest;
 mod lineage;
 pub mod load;
 mod pipeline;
+mod quotes;
 mod source;
 mod stats;
 mod streams;

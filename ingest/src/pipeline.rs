@@ -97,7 +97,8 @@ impl Pipeline {
                 Ok(decoding) => decoding,
                 Err(error) => return error,
             };
-            decoding.restore(&flusher.births.until(start));
+            let revoked = decoding.restore(&flusher.births.until(start));
+            flusher.births.add(start, revoked);
             log.reader.seek(start);
             let mut decodes = Decodes {
                 decoding,
@@ -303,7 +304,8 @@ impl Decodes {
         let tables = self.tables.clone();
         self.decoding = Decoding::new(tables, &self.config, BTreeMap::new())?;
         let before = first.position.saturating_sub(1);
-        self.decoding.restore(&self.births.until(before));
+        let revoked = self.decoding.restore(&self.births.until(before));
+        self.births.add(before, revoked);
         let new = self.unique.follow(&self.config.streams);
         for (key, table) in &new {
             // Before the lake is read: what is committed meanwhile is in one of the two.

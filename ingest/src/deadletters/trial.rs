@@ -49,7 +49,7 @@ impl Decoders {
             return Ok(Self::Pretending(Box::new(Pretending {
                 lake: lake.clone(),
                 branch,
-                decoder: Decoder::new(config)?,
+                decoder: Decoder::new(config)?.without_births(),
                 schemas: HashMap::new(),
             })));
         }
@@ -59,7 +59,7 @@ impl Decoders {
             counters: Arc::new(Counters::default()),
         };
         let decoding = Decoding::new(tables, config, BTreeMap::new())?;
-        Ok(Self::Real(Box::new(decoding)))
+        Ok(Self::Real(Box::new(decoding.without_births())))
     }
 
     /// Decodes `letters`, with their topics edited.

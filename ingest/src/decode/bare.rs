@@ -27,6 +27,8 @@ pub(super) fn typed<'a>(text: &str, kind: &Kind) -> Option<Value<'a>> {
         Kind::Boolean if trimmed == "0" || trimmed.eq_ignore_ascii_case("false") => {
             Some(Value::Bool(false))
         }
+        // As in a column that it begins: `007` is a name, whatever came before it.
+        Kind::Double if is_padded(trimmed) => None,
         Kind::Int | Kind::Long | Kind::Float | Kind::Double => number(trimmed),
         _ => None,
     }
@@ -42,7 +44,14 @@ fn number<'a>(text: &str) -> Option<Value<'a>> {
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let v: f64 = text.parse().ok()?;
-    (v.is_finite() && !is_inexact_integer(digits.as_bytes())).then_some(Value::Float(v))
+    let inexact = is_inexact_integer(digits.as_bytes(), text.starts_with('-'));
+    (v.is_finite() && !inexact).then_some(Value::Float(v))
+}
+
+/// Whether zeros come before a number.
+fn is_padded(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text).as_bytes();
+    matches!(digits, [b'0', b'0'..=b'9', ..])
 }
 
 /// Whether JSON would write a number so. An identifier such as `007` is none.
@@ -96,6 +105,9 @@ mod tests {
             "-1e999",
             "",
             "123456789012345678901234567891",
+            "-9223372036854775809",
+            "007",
+            "-01.5",
         ] {
             assert_eq!(typed(text, &Kind::Double), None, "{text}");
         }

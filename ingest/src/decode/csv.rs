@@ -1,6 +1,7 @@
 //! CSV payloads (RFC 4180): lines of values, named by the stream or by a header line.
 
 use super::rows::Problem;
+use crate::quotes::Quotes;
 
 /// Gives the names and the values of each line of `payload` to `row`, until that fails.
 /// `fields` are the names; without any the first line has them.
@@ -13,8 +14,12 @@ pub(super) fn rows(
     mut row: impl FnMut(&[String], &csv::StringRecord) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    // Written right a quote never stands alone; the parser would take what follows as one value.
-    if payload.iter().filter(|b| **b == b'"').count() % 2 == 1 {
+    let mut quotes = Quotes::new(b',');
+    quotes.follow(payload);
+    if quotes.is_stray() {
+        return Err(Problem::Dead("not CSV: a quote within a value".into()));
+    }
+    if quotes.is_open() {
         return Err(Problem::Dead("not CSV: a quote is not closed".into()));
     }
     let mut reader = csv::ReaderBuilder::new()
@@ -83,7 +88,15 @@ mod tests {
 
     #[test]
     fn what_is_no_csv_is_refused() {
-        let cases: [&[u8]; 4] = [b"1,2,3", b"1", b"1,2\n3", b"1,\"2"];
+        let cases: [&[u8]; 7] = [
+            b"1,2,3",
+            b"1",
+            b"1,2\n3",
+            b"1,\"2",
+            b"1,2\" pipe\n3,\"4\n5,6",
+            b"1,\"2\"x",
+            b"1,2\"\"",
+        ];
         for payload in cases {
             assert!(parse(payload, &["a", "b"]).is_err(), "{payload:?}");
         }

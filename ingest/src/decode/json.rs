@@ -206,7 +206,8 @@ fn has_inexact_integer(payload: &[u8]) -> bool {
                     .iter()
                     .position(|b| !matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
                     .map_or(payload.len(), |n| i + n);
-                if is_inexact_integer(&payload[i..end]) {
+                let negative = payload[..i].last() == Some(&b'-');
+                if is_inexact_integer(&payload[i..end], negative) {
                     return true;
                 }
                 i = end;
@@ -326,6 +327,9 @@ mod tests {
     fn a_huge_integer_is_refused_and_a_huge_double_is_not() {
         assert!(parse(b"{\"a\":123456789012345678901234567891}").is_err());
         assert!(parse(b"{\"a\":{\"b\":[123456789012345678901234567891]}}").is_err());
+        assert!(parse(b"{\"a\":-9223372036854775809}").is_err());
+        assert!(parse(b"{\"a\":-10000000000000000001}").is_err());
+        assert_eq!(one(r#"{"a":-9223372036854775808}"#), Value::Int(i64::MIN));
         assert!(parse(b"{\"a\":1e300}").is_ok());
         assert!(parse(b"{\"a\":100000000000000000000}").is_ok());
     }

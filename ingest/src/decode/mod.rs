@@ -167,11 +167,13 @@ impl Decoder {
                 message.payload.len(),
                 self.max_message_bytes
             );
+            stream.refuse(&message.topic, &mut self.births);
             self.dead.push(message, &reason, Some(&stream.name));
             return Ok(());
         }
         let table = &mut self.tables[stream.table];
         if let Some(reason) = &table.refused {
+            stream.refuse(&message.topic, &mut self.births);
             self.dead.push(message, reason, Some(&stream.name));
             return Ok(());
         }
@@ -200,19 +202,30 @@ impl Decoder {
         }
     }
 
-    /// Remembers a birth certificate of an earlier [`Decoded`], as data after it needs it.
-    pub(crate) fn restore(&mut self, birth: &Certificate) {
+    /// Reads Sparkplug data by nothing but its own names and datatypes: births among messages of
+    /// other times tell nothing of it.
+    pub(crate) fn without_births(mut self) -> Self {
+        self.births.blind = true;
+        self
+    }
+
+    /// Remembers a birth certificate of an earlier [`Decoded`], as data after it needs it; false
+    /// where no stream takes it any more.
+    pub(crate) fn restore(&mut self, birth: &Certificate) -> bool {
         let Some(found) = lookup(&mut self.topics, &self.streams, &birth.topic) else {
-            return;
+            return false;
         };
         let topic = String::from_utf8_lossy(&birth.topic);
         let stream = &self.streams[found.stream];
-        if let Err(reason) = stream.restore(&topic, &birth.payload, &mut self.births) {
+        let restored = stream.restore(&topic, &birth.payload, &mut self.births);
+        let taken = restored.unwrap_or_else(|reason| {
             tracing::warn!(%topic, reason, "a remembered birth certificate cannot be read");
-        }
+            false
+        });
         // What was learned once is not new.
         self.births.take_learned();
         self.births.take_counts();
+        taken
     }
 
     /// Makes a dead letter of a message that [`Decoder::push`] could not place.

@@ -1,6 +1,7 @@
 //! The row rule: one message of a stream becomes its rows, or the reason why it cannot.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use catalog::Result;
 use lake::PartitionField;
@@ -8,7 +9,7 @@ use lake::PartitionField;
 use super::kind::{Column, Kind};
 use super::line_protocol::{Line, Lines};
 use super::rows::{Cells, Problem, Rows};
-use super::sparkplug::{self, Births};
+use super::sparkplug::{self, Act, Births};
 use super::table::TableRows;
 use super::value::Value;
 use super::{compression, csv, json, time};
@@ -50,6 +51,21 @@ pub(super) struct Received<'m> {
     pub(super) levels: &'m [String],
     pub(super) payload: &'m [u8],
     pub(super) at: i64,
+}
+
+/// The column of a Sparkplug value.
+enum Named<'n> {
+    Fixed(&'n str),
+    Metric(Arc<str>),
+}
+
+impl AsRef<str> for Named<'_> {
+    fn as_ref(&self) -> &str {
+        match self {
+            Self::Fixed(name) => name,
+            Self::Metric(name) => name,
+        }
+    }
 }
 
 impl Stream {
@@ -131,8 +147,14 @@ impl Stream {
         rows: Option<&mut TableRows>,
         capacity: usize,
     ) -> Result<usize, Problem> {
-        let body = compression::body(message.payload, self.compression, self.most_bytes)?;
+        let body = compression::body(message.payload, self.compression, self.most_bytes);
+        let body = body.inspect_err(|_| self.refuse(message.topic, births))?;
         let mut cells = self.cells(message, &body, births, rows.as_deref())?;
+        if self.format == PayloadFormat::SparkplugB {
+            // Only now: until its table has the columns the message comes again.
+            let topic = String::from_utf8_lossy(message.topic);
+            sparkplug::end(&topic, Act::Death, births);
+        }
         cells.bytes += body.len();
         let bytes = cells.bytes;
         if let Some(rows) = rows {
@@ -275,19 +297,26 @@ impl Stream {
         let topic = String::from_utf8_lossy(message.topic);
         let found = sparkplug::rows(&self.source(&topic), body, births)?;
         for row in found.rows {
-            let time = row
-                .time
-                .map(|time| (self.time.as_str(), Value::Micros(time), None));
+            let time = row.time.map(Value::Micros);
+            let time = time.map(|time| (Named::Fixed(&self.time), time, None));
             let common = found.common.iter().cloned().chain([row.online()]);
-            let common = common.map(|(name, value, kind)| (name, value, Some(kind)));
-            let points = row.points.iter();
-            let points = points.map(|p| (p.column.as_ref(), p.value.clone(), Some(p.kind.clone())));
+            let common = common.map(|(name, value, kind)| (Named::Fixed(name), value, Some(kind)));
+            let points = row.points.into_iter();
+            let points = points.map(|p| (Named::Metric(p.column), p.value, Some(p.kind)));
             self.row(rows, message, common.chain(time).chain(points))?;
         }
         Ok(())
     }
 
-    /// Remembers a birth certificate of earlier.
+    /// Sees to it that data is not read by the birth certificate before one that is refused.
+    pub(super) fn refuse(&self, topic: &[u8], births: &mut Births) {
+        if self.format == PayloadFormat::SparkplugB {
+            let topic = String::from_utf8_lossy(topic);
+            sparkplug::end(&topic, Act::Birth, births);
+        }
+    }
+
+    /// Remembers a birth certificate of earlier; false where the stream takes none.
     ///
     /// # Errors
     /// Why it is none.
@@ -296,10 +325,12 @@ impl Stream {
         topic: &str,
         body: &[u8],
         births: &mut Births,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         match self.format {
-            PayloadFormat::SparkplugB => sparkplug::restore(&self.source(topic), body, births),
-            _ => Ok(()),
+            PayloadFormat::SparkplugB => {
+                sparkplug::restore(&self.source(topic), body, births).map(|()| true)
+            }
+            _ => Ok(false),
         }
     }
 

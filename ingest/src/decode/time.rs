@@ -96,6 +96,10 @@ fn in_range(micros: i64) -> Option<i64> {
 
 /// Microseconds since the epoch of an RFC 3339 time, or of `YYYY-MM-DD HH:MM:SS[.f]` taken as UTC.
 pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    if !has_whole_year(text) {
+        return None;
+    }
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return in_range(time.timestamp_micros());
     }
@@ -116,8 +120,19 @@ fn epoch_integer(value: i64) -> Option<i64> {
     }
 }
 
+/// Whether a year of four digits and a `-` come first: the parser takes `20-03-09` for the year 20.
+fn has_whole_year(text: &str) -> bool {
+    match text.as_bytes() {
+        [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    }
+}
+
 /// Days since the epoch of `YYYY-MM-DD`.
 pub(super) fn parse_date(text: &str) -> Option<i32> {
+    if !has_whole_year(text) {
+        return None;
+    }
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
     in_range(days.checked_mul(86_400_000_000)?)?;
@@ -153,6 +168,10 @@ mod tests {
             "yesterday",
             "2020-13-01 00:00:00",
             "2020-03-09",
+            "20-03-09 10:15:15",
+            "20-03-09T10:15:15",
+            "+2020-03-09 10:15:15",
+            "2020 -03-09 10:15:15",
             "nan",
             "inf",
             "1e999",
@@ -218,5 +237,6 @@ mod tests {
         assert_eq!(parse_date("1970-01-02"), Some(1));
         assert_eq!(parse_date("1969-12-31"), Some(-1));
         assert_eq!(parse_date("02.01.1970"), None);
+        assert_eq!(parse_date("70-01-02"), None);
     }
 }

@@ -101,12 +101,17 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// Whether digits of an integer beyond 64 bits lose some as a double.
-pub(super) fn is_inexact_integer(digits: &[u8]) -> bool {
+/// Whether digits of an integer beyond 64 bits, `negative` ones of a signed one, lose some as a
+/// double.
+pub(super) fn is_inexact_integer(digits: &[u8], negative: bool) -> bool {
     if digits.len() < 19 || !digits.iter().all(u8::is_ascii_digit) {
         return false;
     }
     let text = String::from_utf8_lossy(digits);
     let exact = |f: f64| format!("{f:.0}") == text;
-    text.parse::<u64>().is_err() && !text.parse().is_ok_and(exact)
+    let fits = match text.parse::<u64>() {
+        Ok(size) => !negative || size <= i64::MIN.unsigned_abs(),
+        Err(_) => false,
+    };
+    !fits && !text.parse().is_ok_and(exact)
 }

@@ -21,6 +21,9 @@ const BATCH_CELLS: usize = 1 << 20;
 /// Rows in a batch at most.
 const BATCH_ROWS: usize = 1 << 16;
 
+/// Bytes of texts at which a batch ends early: a column of texts holds no 2 GiB.
+const BATCH_BYTES: usize = 64 << 20;
+
 /// Gathers rows and hands them on as batches.
 pub(super) struct Batches<'b> {
     columns: &'b [Column],
@@ -29,6 +32,8 @@ pub(super) struct Batches<'b> {
     notation: &'b Notation,
     builders: Vec<Builder>,
     rows: usize,
+    /// Bytes of the texts gathered.
+    bytes: usize,
     most_rows: usize,
     /// Where the columns of the file stand among those of the load.
     places: Vec<usize>,
@@ -53,6 +58,7 @@ impl<'b> Batches<'b> {
             notation,
             builders: columns.iter().map(Builder::new).collect(),
             rows: 0,
+            bytes: 0,
             most_rows: (BATCH_CELLS / columns.len().max(1)).clamp(1, BATCH_ROWS),
             places: Vec::new(),
             place: Box::new(|at| at.to_string()),
@@ -68,6 +74,7 @@ impl<'b> Batches<'b> {
 
     /// Hands on the rows gathered.
     pub(super) fn flush(&mut self) -> Result<()> {
+        self.bytes = 0;
         if std::mem::take(&mut self.rows) == 0 {
             return Ok(());
         }
@@ -102,6 +109,7 @@ impl Sink for Batches<'_> {
         }
         self.rows += 1;
         for (at, cell) in self.places.iter().zip(row.cells) {
+            self.bytes += cell.bytes();
             if let Err(why) = self.builders[*at].append(cell, self.notation) {
                 return Err(self.wrong(row, &self.columns[*at].name, &why));
             }
@@ -110,7 +118,7 @@ impl Sink for Batches<'_> {
         for builder in &mut self.builders {
             builder.fill(self.rows);
         }
-        match self.rows >= self.most_rows {
+        match self.rows >= self.most_rows || self.bytes >= BATCH_BYTES {
             true => self.flush(),
             false => Ok(()),
         }
@@ -312,5 +320,38 @@ fn days(cell: &Cell<'_>, format: Option<&str>) -> Option<i32> {
         }
         (Cell::Open(text) | Cell::Text(text), None) => time::date(text.trim_ascii()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_make_batches_of_few_rows() {
+        let column = Column {
+            name: "text".into(),
+            data_type: DataType::Utf8,
+            standing: column::Standing::Added,
+            nulls: None,
+            example: String::new(),
+            note: None,
+            format: None,
+        };
+        let (columns, notation) = ([column], Notation::default());
+        let names = ["text".to_owned()];
+        let mut sizes = Vec::new();
+        let mut batches = Batches::new(&columns, &notation, |batch| {
+            sizes.push(batch.num_rows());
+            Ok(())
+        });
+        let cells = [Cell::Text("x".repeat(30 << 20).into())];
+        for at in 0..4 {
+            let (names, cells) = (&names, &cells);
+            batches.row(&Row { at, names, cells }).unwrap();
+        }
+        batches.flush().unwrap();
+        drop(batches);
+        assert_eq!(sizes, [3, 1]);
     }
 }

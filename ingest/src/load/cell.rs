@@ -40,6 +40,15 @@ pub(super) trait Sink {
 }
 
 impl Cell<'_> {
+    /// Bytes of its text.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Open(text) | Self::Text(text) => text.len(),
+            Self::Nested(json) => json.len(),
+            _ => 0,
+        }
+    }
+
     /// The cell as people would write it.
     pub(super) fn shown(&self) -> String {
         match self {

@@ -187,7 +187,30 @@ fn taken(
         return Ok((Standing::Widened, DataType::Int64));
     }
     check(profile, is, &what)?;
+    check_digits(profile, is, &what)?;
     Ok((Standing::There, is.clone()))
+}
+
+/// Refuses integers that the table's column would round, unless that was declared.
+fn check_digits(profile: &Profile, is: &DataType, what: &str) -> Result<()> {
+    let [double, float] = &profile.rounded;
+    let rounded = match is {
+        DataType::Float64 => double,
+        DataType::Float32 => float,
+        _ => return Ok(()),
+    };
+    let Some(misfit) = rounded else {
+        return Ok(());
+    };
+    let (name, is) = (&profile.name, self::name(is));
+    Err(Error::conflict(format!(
+        "{}: column {name:?} is {what}, which would round {:?}",
+        misfit.place,
+        shorten(&misfit.value)
+    ))
+    .with_hint(format!(
+        "--type '{name}={is}' rounds it; another column or table keeps all digits"
+    )))
 }
 
 /// Refuses a column of which a cell does not fit `data_type`, which is `what`.

@@ -13,6 +13,7 @@ use super::format::{self, Format};
 use super::input::{Input, Section};
 use super::options::LoadOptions;
 use super::rows::{self, LONGEST_ROW, column_name, place};
+use crate::quotes::Quotes;
 
 /// Hands every row to `sink`.
 pub(super) fn read(
@@ -32,6 +33,7 @@ pub(super) fn read(
         .from_reader(Bounded {
             inner: text,
             since_row: Rc::clone(&since_row),
+            quotes: Quotes::new(delimiter),
         });
     let mut record = StringRecord::new();
     let mut names: Option<Vec<String>> = None;
@@ -73,16 +75,25 @@ pub(super) fn read(
 struct Bounded<R> {
     inner: R,
     since_row: Rc<Shared<u64>>,
+    quotes: Quotes,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.since_row.get() > LONGEST_ROW {
-            return Err(io::Error::other(
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
                 "a row does not end within 64 MiB: is a quote not closed?",
             ));
         }
         let count = self.inner.read(buffer)?;
+        self.quotes.follow(buffer.get(..count).unwrap_or_default());
+        if count == 0 && !buffer.is_empty() && self.quotes.is_open() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a quote is not closed: the rest of the file would be one cell",
+            ));
+        }
         self.since_row.set(self.since_row.get() + count as u64);
         Ok(count)
     }
@@ -98,6 +109,10 @@ fn explain(input: &Input, error: csv::Error) -> Error {
             "{place}: the row has {len} cells, and the first one {expected_len}"
         ))
         .with_hint("mend the line; a cell that holds the delimiter stands in quotes"),
+        ErrorKind::Io(why) if why.kind() == io::ErrorKind::InvalidInput => {
+            Error::invalid(format!("{}: {why}", input.name))
+                .with_hint("close the quote, or double those within a cell")
+        }
         ErrorKind::Utf8 { .. } => format::not_utf8(&place),
         _ => input.broken(error),
     }

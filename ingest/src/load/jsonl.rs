@@ -8,7 +8,8 @@ use std::io::{BufRead, Read};
 use catalog::{Error, Result};
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
-use serde_json::{Deserializer, Value};
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
 
 use super::cell::{Cell, Row, Sink};
 use super::format::{self, Format};
@@ -62,7 +63,8 @@ pub(super) fn read(
     Ok(())
 }
 
-fn parse(line: &[u8], place: &dyn Fn() -> String) -> Result<Vec<(String, Value)>> {
+/// The fields of a line as they are written: parsed numbers would have lost digits.
+fn parse<'l>(line: &'l [u8], place: &dyn Fn() -> String) -> Result<Vec<(String, &'l RawValue)>> {
     let text = std::str::from_utf8(line).map_err(|_| format::not_utf8(&place()))?;
     let mut json = Deserializer::from_str(text);
     let fields = json.deserialize_map(Fields);
@@ -84,7 +86,7 @@ impl Columns {
     /// The fields of an object as cells in the order of the columns.
     fn place(
         &mut self,
-        fields: Vec<(String, Value)>,
+        fields: Vec<(String, &RawValue)>,
         options: &LoadOptions,
     ) -> Result<Vec<Cell<'static>>, String> {
         let mut cells: Vec<Option<Cell<'static>>> = vec![None; self.names.len()];
@@ -101,7 +103,7 @@ impl Columns {
                     self.names.len() - 1
                 }
             };
-            if cells[at].replace(cell(value, options)).is_some() {
+            if cells[at].replace(cell(value.get(), options)?).is_some() {
                 return Err(format!("field {name:?} is there twice"));
             }
         }
@@ -110,27 +112,60 @@ impl Columns {
     }
 }
 
-fn cell(value: Value, options: &LoadOptions) -> Cell<'static> {
-    match value {
-        Value::Null => Cell::Null,
-        Value::Bool(value) => Cell::Bool(value),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(int), _) => Cell::Int(int),
+/// The cell of a value, which is JSON.
+fn cell(json: &str, options: &LoadOptions) -> Result<Cell<'static>, String> {
+    let wrong = |e: serde_json::Error| e.to_string();
+    Ok(match json.as_bytes().first() {
+        None | Some(b'n') => Cell::Null,
+        Some(b't') => Cell::Bool(true),
+        Some(b'f') => Cell::Bool(false),
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json).map_err(wrong)?;
+            match options.notation.nulls.contains(&text) {
+                true => Cell::Null,
+                false => Cell::Text(Cow::Owned(text)),
+            }
+        }
+        Some(b'{' | b'[') => Cell::Nested(compact(json)),
+        Some(_) => number(json)?,
+    })
+}
+
+fn number(json: &str) -> Result<Cell<'static>, String> {
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(match json.parse() {
+            Ok(int) => Cell::Int(int),
             // The digits count, and no column of integers holds them.
-            (None, Some(huge)) => Cell::Open(Cow::Owned(huge.to_string())),
-            (None, None) => number.as_f64().map_or(Cell::Null, Cell::Float),
-        },
-        Value::String(text) if options.notation.nulls.contains(&text) => Cell::Null,
-        Value::String(text) => Cell::Text(Cow::Owned(text)),
-        nested => Cell::Nested(nested.to_string()),
+            Err(_) => Cell::Open(Cow::Owned(json.to_owned())),
+        });
     }
+    match json.parse() {
+        Ok(value) if f64::is_finite(value) => Ok(Cell::Float(value)),
+        _ => Err(format!("{json} is out of the range of numbers")),
+    }
+}
+
+/// JSON without the blanks between its parts.
+fn compact(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let mut compact = json.to_owned();
+    compact.retain(|c| {
+        if !in_text && c.is_ascii_whitespace() {
+            return false;
+        }
+        in_text ^= c == '"' && !escaped;
+        escaped = in_text && c == '\\' && !escaped;
+        true
+    });
+    compact
 }
 
 /// The fields of an object in their order.
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
-    type Value = Vec<(String, Value)>;
+    type Value = Vec<(String, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -142,5 +177,36 @@ impl<'de> Visitor<'de> for Fields {
             fields.push(field);
         }
         Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(json: &str) -> Result<Cell<'static>, String> {
+        cell(json, &LoadOptions::default())
+    }
+
+    #[test]
+    fn no_digit_of_an_integer_is_lost() {
+        for int in [
+            "9223372036854775808",
+            "36893488147419103233",
+            "-9223372036854775809",
+        ] {
+            assert_eq!(one(int), Ok(Cell::Open(int.into())));
+        }
+        assert_eq!(one("-9223372036854775808"), Ok(Cell::Int(i64::MIN)));
+        assert_eq!(one("-1.5e2"), Ok(Cell::Float(-150.0)));
+        assert!(one("1e999").is_err());
+    }
+
+    #[test]
+    fn nested_values_stay_as_they_are_written() {
+        let json = r#"{ "b c" : [ 1.0, 36893488147419103233 ],
+            "a\" d\\": "x \"y" }"#;
+        let compact = r#"{"b c":[1.0,36893488147419103233],"a\" d\\":"x \"y"}"#;
+        assert_eq!(one(json), Ok(Cell::Nested(compact.into())));
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Profile {
     pub(super) fractions: bool,
     /// Integers that a double rounds.
     pub(super) inexact: bool,
+    /// The first integer that a double rounds, and that a float does.
+    pub(super) rounded: [Option<Misfit>; 2],
     /// Objects or arrays.
     pub(super) nested: bool,
     /// Least and largest integer.
@@ -77,6 +79,8 @@ struct Look {
     readings: u8,
     long: Option<i64>,
     micros: Option<i64>,
+    /// Whether a double rounds it, and whether a float does.
+    rounds: [bool; 2],
 }
 
 impl Profile {
@@ -101,6 +105,7 @@ impl Profile {
             huge: false,
             fractions: false,
             inexact: false,
+            rounded: [None, None],
             nested: false,
             longs: None,
             times: None,
@@ -123,16 +128,22 @@ impl Profile {
         let look = self.look(cell, notation);
         widen(&mut self.longs, look.long);
         widen(&mut self.times, look.micros);
+        let misfit = || Misfit {
+            place: place(),
+            value: cell.shown(),
+            nth: self.values,
+        };
+        for (rounded, rounds) in self.rounded.iter_mut().zip(look.rounds) {
+            if rounds && rounded.is_none() {
+                *rounded = Some(misfit());
+            }
+        }
         if look.readings != self.possible {
             let lost = self.possible & !look.readings;
             self.possible &= look.readings;
             for reading in Reading::ALL {
                 if lost & reading.bit() != 0 {
-                    self.misfits[reading as usize] = Some(Misfit {
-                        place: place(),
-                        value: cell.shown(),
-                        nth: self.values,
-                    });
+                    self.misfits[reading as usize] = Some(misfit());
                 }
             }
         }
@@ -182,18 +193,19 @@ impl Profile {
     }
 
     fn number(&mut self, number: Number) -> Look {
-        let long = match number {
+        let (long, rounds) = match number {
             Number::Int(value) => {
-                self.inexact |= !text::is_exact(value);
-                Some(value)
+                let rounds = [53, 24].map(|bits| !text::is_exact(value, bits));
+                self.inexact |= rounds[0];
+                (Some(value), rounds)
             }
             Number::Huge(_) => {
                 self.huge = true;
-                None
+                (None, [true, true])
             }
             Number::Float(_) => {
                 self.fractions = true;
-                None
+                (None, [false, false])
             }
         };
         Look {
@@ -203,6 +215,7 @@ impl Profile {
             },
             long,
             micros: None,
+            rounds,
         }
     }
 
@@ -238,9 +251,8 @@ fn moment(micros: i64) -> Look {
         false => Reading::Timestamp.bit(),
     };
     Look {
-        readings,
-        long: None,
         micros: Some(micros),
+        ..Look::of(readings)
     }
 }
 

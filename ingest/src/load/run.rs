@@ -117,6 +117,7 @@ impl<'p> Load<'p> {
         let destination = &self.plan.destination;
         let catalog = lake.catalog();
         let base = catalog.resolve_to_build_on(&destination.branch).await?;
+        self.check_unloaded(lake, &base).await?;
         let (table, prepared) = self.prepare(lake, &base).await?;
         let files = self.write(lake, &table, progress).await?;
         let written = |files: &[DataFile]| {
@@ -144,6 +145,24 @@ impl<'p> Load<'p> {
             files: count,
             bytes,
         })
+    }
+
+    /// Refuses files that another load has brought since the plan was made: `base` has their rows,
+    /// so nothing would clash with it in the end.
+    async fn check_unloaded(&self, lake: &Lake, base: &Snapshot) -> Result<()> {
+        let key = &self.plan.destination.key;
+        if self.plan.reading.options.again || !base.contains(key)? {
+            return Ok(());
+        }
+        let table = lake.table(base, key).await?;
+        let mut inputs = self.inputs();
+        match inputs.find(|input| ledger::loaded_by(table.metadata(), input).is_some()) {
+            Some(input) => Err(Error::conflict(format!(
+                "{} was loaded into {key} meanwhile",
+                input.name
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn message(&self) -> String {

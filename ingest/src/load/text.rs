@@ -45,15 +45,21 @@ pub(super) enum Number {
     Float(f64),
 }
 
+/// Digits after a `+` from which on it is that of a telephone.
+const TELEPHONE: usize = 7;
+
 /// The number that `text` is, surrounded by spaces at most. A number with leading zeros is
-/// none: it is a name, and the zeros are part of it.
+/// none: it is a name, and the zeros are part of it. So is a long one after a `+`.
 pub(super) fn number(text: &str) -> Option<Number> {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text).as_bytes();
     match digits {
         [] => None,
         [b'0', b'0'..=b'9', ..] => None,
-        [b'0'..=b'9' | b'.', ..] if digits.iter().all(u8::is_ascii_digit) => {
+        [b'0'..=b'9', ..] if digits.iter().all(u8::is_ascii_digit) => {
+            if text.starts_with('+') && digits.len() >= TELEPHONE {
+                return None;
+            }
             Some(match text.parse() {
                 Ok(int) => Number::Int(int),
                 Err(_) => Number::Huge(text.parse().ok()?),
@@ -87,10 +93,10 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether an integer loses digits as a double.
-pub(super) fn is_exact(value: i64) -> bool {
+/// Whether an integer keeps its digits in a number of so many `bits`: 53 of a double, 24 of a float.
+pub(super) fn is_exact(value: i64, bits: u32) -> bool {
     let size = value.unsigned_abs();
-    size <= 1 << 53 || size.trailing_zeros() + 53 > size.ilog2()
+    size == 0 || size.trailing_zeros() + bits > size.ilog2()
 }
 
 #[cfg(test)]
@@ -126,6 +132,7 @@ mod tests {
             "-",
             "007",
             "00.5",
+            "+4930901820",
             "1e",
             "1,5",
             "1_0",
@@ -171,7 +178,8 @@ mod tests {
                 };
                 prop_assert_eq!(back.to_bits(), float.to_bits());
             }
-            prop_assert_eq!(is_exact(int), int as f64 as i128 == i128::from(int));
+            prop_assert_eq!(is_exact(int, 53), int as f64 as i128 == i128::from(int));
+            prop_assert_eq!(is_exact(int, 24), int as f32 as i128 == i128::from(int));
         }
 
         #[test]

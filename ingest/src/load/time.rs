@@ -1,9 +1,11 @@
 //! Times in files: RFC 3339 and its plain cousins, dates, epoch numbers, declared formats.
 
 use chrono::format::{Parsed, StrftimeItems};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 const DAY_MICROS: i64 = 86_400_000_000;
+/// Years before are slips.
+const FIRST_YEAR: i32 = 1_000;
 
 /// Microseconds since the epoch of `2026-11-21T10:15:00Z`, of `2026-11-21 10:15[:00[.5]]` with
 /// or without an offset, or of a date at midnight; without an offset it is UTC.
@@ -118,27 +120,29 @@ pub(super) fn epoch_float(value: f64) -> Option<i64> {
 }
 
 /// Microseconds since the epoch of `text` in a declared format of strftime, such as
-/// `%d.%m.%Y %H:%M`; without an offset it is UTC, without a clock midnight.
+/// `%d.%m.%Y %H:%M`; without an offset it is UTC, without anything of a clock midnight. A clock
+/// that is not whole is none, and an offset needs one; years of two digits read as those of four
+/// are none either.
 pub(super) fn by_format(text: &str, format: &str) -> Option<i64> {
     let mut parsed = Parsed::new();
     chrono::format::parse(&mut parsed, text, StrftimeItems::new(format)).ok()?;
-    if let Ok(time) = parsed.to_datetime() {
-        return Some(time.timestamp_micros());
-    }
-    let date = parsed.to_naive_date().ok();
-    match date {
-        Some(date) => {
-            let clock = parsed.to_naive_time().unwrap_or(NaiveTime::MIN);
-            Some(NaiveDateTime::new(date, clock).and_utc().timestamp_micros())
+    let time = match (parsed.to_datetime(), parsed.to_naive_date()) {
+        (Ok(time), _) => time.naive_utc(),
+        (Err(_), Ok(date)) if !has_clock(&parsed) && parsed.offset().is_none() => {
+            NaiveDateTime::new(date, NaiveTime::MIN)
         }
-        None => Some(
-            parsed
-                .to_naive_datetime_with_offset(0)
-                .ok()?
-                .and_utc()
-                .timestamp_micros(),
-        ),
-    }
+        // With an offset it would have been a time at once.
+        (Err(_), _) if parsed.offset().is_some() => return None,
+        (Err(_), _) => parsed.to_naive_datetime_with_offset(0).ok()?,
+    };
+    (time.year() >= FIRST_YEAR).then(|| time.and_utc().timestamp_micros())
+}
+
+/// Whether anything of a clock was read.
+fn has_clock(parsed: &Parsed) -> bool {
+    let hour = [parsed.hour_div_12(), parsed.hour_mod_12()];
+    let rest = [parsed.minute(), parsed.second(), parsed.nanosecond()];
+    hour.iter().chain(&rest).any(Option::is_some)
 }
 
 /// Whether `format` is one that [`by_format`] understands.
@@ -157,15 +161,16 @@ pub(super) fn is_midnight(micros: i64) -> bool {
     micros.rem_euclid(DAY_MICROS) == 0
 }
 
-/// Microseconds of an Excel serial day number; none beyond the year 9999. Excel takes 1900
-/// for a leap year, so its days before March 1900 are one off.
+/// Microseconds of an Excel serial day number; none beyond the year 9999, and none below 1, which
+/// is a time of day without a day. Excel takes 1900 for a leap year, so its days before March 1900
+/// are one off.
 pub(super) fn excel(serial: f64, since_1904: bool) -> Option<i64> {
     let epoch = match since_1904 {
         true => -24_107.0,
         false if serial < 60.0 => -25_568.0,
         false => -25_569.0,
     };
-    if !(0.0..2_958_466.0).contains(&serial) {
+    if !(1.0..2_958_466.0).contains(&serial) {
         return None;
     }
     // Excel has milliseconds, and its numbers are a little beside them.
@@ -247,6 +252,17 @@ mod tests {
             by_format("1970-01-02 01:00 +0100", "%Y-%m-%d %H:%M %z"),
             Some(DAY_MICROS)
         );
+        for (text, format) in [
+            ("09.03.20", "%d.%m.%Y"),
+            ("09.03.0020 10:15", "%d.%m.%Y %H:%M"),
+            ("2020-03-09 10", "%Y-%m-%d %H"),
+            ("2020-03-09 10:15", "%Y-%m-%d %I:%M"),
+            ("2020-03-09 15", "%Y-%m-%d %M"),
+            ("2020-03-09 +0100", "%Y-%m-%d %z"),
+        ] {
+            assert_eq!(by_format(text, format), None, "{text}");
+        }
+        assert_eq!(by_format("02.01.70", "%d.%m.%y"), Some(DAY_MICROS));
         assert!(is_format("%d.%m.%Y") && !is_format("DD.MM.YYYY") && !is_format("%Q"));
     }
 
@@ -265,9 +281,10 @@ mod tests {
             "1900-03-01 00:00:00"
         );
         assert_eq!(
-            excel(0.0, true).map(to_text).unwrap(),
-            "1904-01-01 00:00:00"
+            excel(1.0, true).map(to_text).unwrap(),
+            "1904-01-02 00:00:00"
         );
+        assert_eq!(excel(0.5, false), None);
         assert_eq!(excel(-1.0, false), None);
         assert_eq!(excel(f64::NAN, false), None);
     }

@@ -43,6 +43,21 @@ async fn values_that_the_table_does_not_take_are_named() {
             "{\"on\":true}\n{\"on\":1}\n",
             ["on.jsonl, line 2", "\"on\"", "boolean", "\"1\""],
         ),
+        (
+            "digits.csv",
+            "t\n1\n9007199254740993\n",
+            ["digits.csv, line 3", "\"t\"", "round", "9007199254740993"],
+        ),
+        (
+            "digits.jsonl",
+            "{\"t\":36893488147419103233}\n",
+            [
+                "digits.jsonl, line 1",
+                "\"t\"",
+                "round",
+                "36893488147419103233",
+            ],
+        ),
     ] {
         let error = house
             .refused(&[house.file(name, text)], LoadOptions::default())
@@ -245,4 +260,19 @@ async fn a_required_column_has_to_have_values() {
         let error = house.refused(&[file], LoadOptions::default()).await;
         says(&error, &["\"n\"", "required"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_that_is_not_closed_does_not_swallow_the_rest() {
+    let house = House::new().await;
+    let file = house.file("open.csv", "n,name\n1,one\n2,\"two\n3,three\n");
+    let error = house.refused(&[file], LoadOptions::default()).await;
+    assert!(
+        error.to_string().contains("a quote is not closed"),
+        "{error}"
+    );
+    // Files of programs that quote nothing have inches in them.
+    let file = house.file("inches.csv", "n,name\n1,5\" pipe\n2,two\n");
+    house.load(&[file], LoadOptions::default()).await.unwrap();
+    assert_eq!(house.rows(TABLE).await, ["1,5\" pipe", "2,two"]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use ingest::deadletters::{Filter, Replayed, TopicEdit, list, replay};
-use ingest::{BrokerConfig, IngestConfig, Source, StreamConfig};
+use ingest::{BrokerConfig, IngestConfig, PayloadFormat, Source, StreamConfig};
 
 use crate::support::House;
 
@@ -80,6 +80,43 @@ async fn letters(house: &House) -> Vec<String> {
             )
         })
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sparkplug_data_is_not_read_by_births_among_the_letters() {
+    let house = House::new().await;
+    let birth = "\x08\x05\x12\x09\x0a\x01t\x10\x01\x20\x03P\x07\x18\x00";
+    let aliased = "\x08\x06\x12\x04\x10\x01P\x08\x18\x01";
+    let named = "\x08\x07\x12\x07\x0a\x01t\x20\x03P\x09\x18\x02";
+    let (of, s) = (
+        |kind: &str| format!("spBv1.0/g/{kind}/n"),
+        Some("telemetry"),
+    );
+    let (nbirth, ndata) = (of("NBIRTH"), of("NDATA"));
+    post(
+        &house,
+        &[
+            (1_000_000, &nbirth, birth, "no", s),
+            (2_000_000, &ndata, aliased, "no", s),
+            (3_000_000, &ndata, named, "no", s),
+        ],
+    )
+    .await;
+    let source = Source::Embedded(BrokerConfig::default());
+    let stream = StreamConfig {
+        format: PayloadFormat::SparkplugB,
+        ..StreamConfig::new("telemetry", "spBv1.0/#", ROWS.parse().unwrap())
+    };
+    let config = IngestConfig::new(house.path("node"), source, vec![stream]);
+    let all = Filter::default();
+    for dry_run in [true, false] {
+        let done = replay(&house.lake, &config, &all, None, "me", dry_run);
+        let done = done.await.unwrap();
+        assert_eq!((done.letters, done.failed), (3, 1), "{:?}", done.reasons);
+        let reason = done.reasons.keys().next().unwrap();
+        assert!(reason.contains("without its birth"), "{reason}");
+    }
+    assert_eq!(house.rows(ROWS).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

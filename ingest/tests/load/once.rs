@@ -149,6 +149,25 @@ async fn of_two_loads_of_a_file_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_load_sees_another_that_was_done_since_its_plan() {
+    for there in [false, true] {
+        let house = House::new().await;
+        if there {
+            let other = house.file("other.csv", "n,name\n9,nine\n");
+            house.load(&[other], LoadOptions::default()).await.unwrap();
+        }
+        let file = house.file("a.csv", CSV);
+        let plan = || house.plan(std::slice::from_ref(&file), LoadOptions::default());
+        let (late, early) = (plan().await.unwrap(), plan().await.unwrap());
+        let early = house.run(early).await.unwrap();
+        assert!(matches!(early, Outcome::Loaded(_)));
+        let late = house.run(late).await.unwrap();
+        assert!(matches!(late, Outcome::Overtaken(_)), "{late:?}");
+        assert_eq!(house.rows(TABLE).await.len(), 2 + usize::from(there));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn loads_of_different_files_do_not_stop_each_other() {
     let house = House::new().await;
     let names: Vec<String> = (0..4)

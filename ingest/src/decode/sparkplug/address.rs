@@ -4,7 +4,7 @@ use crate::topic::SPARKPLUG;
 
 /// What a message says of its edge node or device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
+pub(in crate::decode) enum Act {
     Birth,
     Data,
     Death,

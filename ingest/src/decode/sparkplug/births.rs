@@ -11,13 +11,19 @@ use super::metric::Datatype;
 use super::names;
 use super::proto::{Metric, MetricValue, Payload};
 use crate::decode::kind::MOST_NAME_BYTES;
+use crate::topic::SPARKPLUG;
 
 /// The metric that numbers the sessions of an edge node.
 pub(super) const BD_SEQ: &str = "bdSeq";
 /// Bytes of birth certificates that are remembered, so that made-up edge nodes cannot fill memory.
 const MOST_BYTES: usize = 64 << 20;
+/// Metrics of one birth certificate, as many as a table has columns.
+const MOST_METRICS: usize = 1_000;
+/// Bytes a known metric takes beside its name, about.
+const METRIC_BYTES: usize = 256;
 
-/// A birth certificate as it was received.
+/// A birth certificate as it was received. One without a payload says that what was known of its
+/// edge node or device holds no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     pub(crate) topic: Bytes,
@@ -50,6 +56,8 @@ pub(crate) struct Births {
     groups: HashMap<String, HashMap<String, Node>>,
     bytes: usize,
     learned: Vec<Certificate>,
+    /// Whether none is remembered.
+    pub(in crate::decode) blind: bool,
     pub(super) counts: SparkplugCounts,
 }
 
@@ -64,6 +72,8 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Birth {
     certificate: Certificate,
+    /// Bytes it takes, about.
+    size: usize,
     aliases: HashMap<u64, usize>,
     names: HashMap<String, usize>,
     metrics: Vec<Known>,
@@ -85,6 +95,11 @@ impl Birth {
         payload: &Payload,
         time: &str,
     ) -> Result<Self, String> {
+        if payload.metrics.len() > MOST_METRICS {
+            return Err(format!(
+                "the birth certificate has more than {MOST_METRICS} metrics"
+            ));
+        }
         let mut found: Vec<(String, Option<u64>, Datatype)> = Vec::new();
         let mut bd_seq = None;
         for bytes in &payload.metrics {
@@ -107,7 +122,10 @@ impl Birth {
         }
         let all: Vec<&str> = found.iter().map(|(name, ..)| name.as_str()).collect();
         let columns = names::columns(&all, time);
+        let names: usize = all.iter().map(|name| name.len()).sum();
         let mut birth = Self {
+            // The name is there twice, and so is its column.
+            size: certificate.size() + METRIC_BYTES * all.len() + 4 * names,
             certificate,
             aliases: HashMap::new(),
             names: HashMap::new(),
@@ -146,7 +164,14 @@ impl Birth {
 
 /// One metric of a payload.
 pub(super) fn metric(bytes: &Bytes) -> Result<Metric, String> {
-    Metric::decode(bytes.clone()).map_err(|e| format!("not Sparkplug B: {e}"))
+    let metric = Metric::decode(bytes.clone()).map_err(|e| format!("not Sparkplug B: {e}"))?;
+    // Encoders that know no absent fields write an empty name beside an alias.
+    Ok(Metric {
+        name: metric
+            .name
+            .filter(|name| !name.is_empty() || metric.alias.is_none()),
+        ..metric
+    })
 }
 
 /// The number of a session.
@@ -172,36 +197,81 @@ impl Births {
     /// certificate once more is a redelivery.
     ///
     /// # Errors
-    /// When too much is remembered already.
+    /// When too much is remembered already. Then nothing is changed.
     pub(super) fn learn(&mut self, of: Address<'_>, birth: Birth) -> Result<Arc<Birth>, String> {
+        if self.blind {
+            return Ok(Arc::new(birth));
+        }
         if let Some(known) = self
             .find(of)
             .filter(|it| it.certificate == birth.certificate)
         {
             return Ok(known);
         }
-        let size = birth.certificate.size();
-        if self.bytes + size > MOST_BYTES {
+        let replaced = self.size(of);
+        if self.bytes - replaced + birth.size > MOST_BYTES {
             return Err("too many birth certificates to remember another".into());
         }
+        self.take(of);
         let birth = Arc::new(birth);
         let group = self.groups.entry(of.group.to_owned()).or_default();
         let node = group.entry(of.node.to_owned()).or_default();
-        let forgotten: usize = match of.device {
-            None => {
-                let devices = node.devices.drain().map(|(_, birth)| birth);
-                let before = node.birth.replace(Arc::clone(&birth));
-                devices.chain(before).map(|it| it.certificate.size()).sum()
-            }
+        match of.device {
+            None => node.birth = Some(Arc::clone(&birth)),
             Some(device) => {
-                let before = node.devices.insert(device.to_owned(), Arc::clone(&birth));
-                before.map_or(0, |it| it.certificate.size())
+                node.devices.insert(device.to_owned(), Arc::clone(&birth));
             }
-        };
-        self.bytes = self.bytes + size - forgotten;
+        }
+        self.bytes += birth.size;
         self.counts.births += 1;
         self.learned.push(birth.certificate.clone());
         Ok(birth)
+    }
+
+    /// Forgets a birth certificate that holds no more; with an edge node's those of its devices.
+    pub(super) fn forget(&mut self, of: Address<'_>) {
+        if self.take(of) {
+            self.learned.push(Certificate::gone(of));
+        }
+    }
+
+    /// Bytes that [`Births::take`] gives back, about.
+    fn size(&self, of: Address<'_>) -> usize {
+        let node = self.groups.get(of.group).and_then(|it| it.get(of.node));
+        let sizes = |birth: &Arc<Birth>| birth.size;
+        node.map_or(0, |node| match of.device {
+            Some(device) => node.devices.get(device).map_or(0, sizes),
+            None => {
+                let devices: usize = node.devices.values().map(sizes).sum();
+                devices + node.birth.as_ref().map_or(0, sizes)
+            }
+        })
+    }
+
+    /// Lets go of what was known; false where that was nothing.
+    fn take(&mut self, of: Address<'_>) -> bool {
+        let Some(group) = self.groups.get_mut(of.group) else {
+            return false;
+        };
+        let Some(node) = group.get_mut(of.node) else {
+            return false;
+        };
+        let mut taken: Vec<Arc<Birth>> = Vec::new();
+        match of.device {
+            None => taken.extend(node.devices.drain().map(|(_, birth)| birth)),
+            Some(device) => taken.extend(node.devices.remove(device)),
+        }
+        if of.device.is_none() {
+            taken.extend(node.birth.take());
+        }
+        if node.birth.is_none() && node.devices.is_empty() {
+            group.remove(of.node);
+        }
+        if group.is_empty() {
+            self.groups.remove(of.group);
+        }
+        self.bytes -= taken.iter().map(|birth| birth.size).sum::<usize>();
+        !taken.is_empty()
     }
 
     /// Compares a sequence number with the one before; those of births begin anew. The same once
@@ -239,7 +309,28 @@ impl Births {
 }
 
 impl Certificate {
-    /// Bytes it takes, with what is read out of it.
+    /// What says that the one of `of` holds no more.
+    fn gone(of: Address<'_>) -> Self {
+        let Address { group, node, .. } = of;
+        let topic = match of.device {
+            None => format!("{SPARKPLUG}/{group}/NBIRTH/{node}"),
+            Some(device) => format!("{SPARKPLUG}/{group}/DBIRTH/{node}/{device}"),
+        };
+        Self {
+            topic: topic.into(),
+            payload: Bytes::new(),
+        }
+    }
+
+    /// The same edge node's or device's, which holds no more.
+    pub(crate) fn revoked(&self) -> Self {
+        Self {
+            topic: self.topic.clone(),
+            payload: Bytes::new(),
+        }
+    }
+
+    /// Bytes it takes, here and where it waits to be kept.
     fn size(&self) -> usize {
         2 * (self.topic.len() + self.payload.len()) + 256
     }

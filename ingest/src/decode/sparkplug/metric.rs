@@ -1,10 +1,38 @@
 //! The values of metrics by their datatype (Sparkplug B 3.0, chapter 6.4.16).
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::proto::{DataSet, DataSetElement, Metric, MetricValue, ParameterValue, Template};
 use crate::decode::kind::Kind;
 use crate::decode::value::Value;
+
+/// What the arrays of one message may hold together, in elements, and its data sets and templates
+/// in bytes: a small compressed payload may stand for many.
+const MOST_ELEMENTS: usize = 1_000_000;
+/// Templates in templates.
+const MOST_NESTED: usize = 32;
+
+/// The room that is left in one message.
+pub(super) struct Room {
+    elements: usize,
+    nested: usize,
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self {
+            elements: MOST_ELEMENTS,
+            nested: MOST_NESTED,
+        }
+    }
+
+    fn take(&mut self, elements: usize) -> Result<(), String> {
+        let left = self.elements.checked_sub(elements);
+        self.elements = left.ok_or("the arrays of the message have too many elements")?;
+        Ok(())
+    }
+}
 
 /// A datatype that columns can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,19 +131,23 @@ impl Datatype {
 ///
 /// # Errors
 /// Why it has none, in words for a dead letter.
-pub(super) fn value<'a>(metric: Metric, datatype: Datatype) -> Result<Value<'a>, String> {
+pub(super) fn value<'a>(
+    metric: Metric,
+    datatype: Datatype,
+    room: &mut Room,
+) -> Result<Value<'a>, String> {
     let Some(value) = metric.value.filter(|_| metric.is_null != Some(true)) else {
         return Ok(Value::Null);
     };
     match (datatype, value) {
         (Datatype::DataSet, MetricValue::DataSet(set)) => {
-            Ok(Value::Text(data_set(set)?.to_json().into()))
+            Ok(Value::Text(data_set(&set, room)?.to_json().into()))
         }
         (Datatype::Template, MetricValue::Template(it)) => {
-            Ok(Value::Text(template(it)?.to_json().into()))
+            Ok(Value::Text(template(&it, room)?.to_json().into()))
         }
         (Datatype::Bytes, MetricValue::Bytes(bytes)) => Ok(Value::Bytes(bytes.to_vec().into())),
-        (Datatype::Array(element), MetricValue::Bytes(bytes)) => array(element, &bytes),
+        (Datatype::Array(element), MetricValue::Bytes(bytes)) => array(element, &bytes, room),
         (datatype, value) => scalar(datatype, raw(value).ok_or_else(|| misplaced(datatype))?),
     }
 }
@@ -193,7 +225,8 @@ pub(super) fn micros(millis: u64) -> Result<i64, String> {
 
 /// The elements of an array, little endian one after the other; booleans are bits after their
 /// count, strings end in a null byte.
-fn array<'a>(element: Element, bytes: &Bytes) -> Result<Value<'a>, String> {
+fn array<'a>(element: Element, bytes: &[u8], room: &mut Room) -> Result<Value<'a>, String> {
+    room.take(count(element, bytes))?;
     let values = match element {
         Element::Int(1) => fixed(bytes, |b: [u8; 1]| Value::Int(i8::from_le_bytes(b).into())),
         Element::Int(2) => fixed(bytes, |b| Value::Int(i16::from_le_bytes(b).into())),
@@ -217,6 +250,17 @@ fn array<'a>(element: Element, bytes: &Bytes) -> Result<Value<'a>, String> {
     };
     let values = values.ok_or_else(|| misplaced(Datatype::Array(element)))?;
     Ok(Value::List(values))
+}
+
+/// How many elements the array has at most.
+fn count(element: Element, bytes: &[u8]) -> usize {
+    match element {
+        Element::Int(size) | Element::UInt(size) => bytes.len() / size.max(1),
+        Element::Float => bytes.len() / 4,
+        Element::Double | Element::DateTime => bytes.len() / 8,
+        Element::Boolean => bytes.len().saturating_mul(8),
+        Element::Text => bytes.iter().filter(|b| **b == 0).count(),
+    }
 }
 
 fn fixed<'a, const N: usize>(
@@ -266,7 +310,9 @@ fn texts<'a>(bytes: &[u8]) -> Option<Vec<Value<'a>>> {
 
 /// A data set as its columns and its rows: names are not repeated, so that a small payload makes
 /// no large text.
-fn data_set<'a>(set: DataSet) -> Result<Value<'a>, String> {
+fn data_set<'a>(bytes: &Bytes, room: &mut Room) -> Result<Value<'a>, String> {
+    room.take(bytes.len())?;
+    let set = DataSet::decode(bytes.clone()).map_err(|e| format!("no data set: {e}"))?;
     if set.columns.len() != set.types.len() {
         return Err("its data set has not a type for each column".into());
     }
@@ -314,8 +360,12 @@ fn parameter_raw(value: ParameterValue) -> Raw {
     }
 }
 
-/// A template's instance or definition as an object. Its nesting is bounded by the parser.
-fn template<'a>(template: Template) -> Result<Value<'a>, String> {
+/// A template's instance or definition as an object.
+fn template<'a>(bytes: &Bytes, room: &mut Room) -> Result<Value<'a>, String> {
+    room.take(bytes.len())?;
+    let nested = room.nested.checked_sub(1);
+    room.nested = nested.ok_or("its templates are nested too deep")?;
+    let template = Template::decode(bytes.clone()).map_err(|e| format!("no template: {e}"))?;
     let mut fields = Vec::new();
     for (name, text) in [
         ("template_ref", template.template_ref),
@@ -334,25 +384,26 @@ fn template<'a>(template: Template) -> Result<Value<'a>, String> {
     }
     let metrics = template.metrics.into_iter().map(|mut metric| {
         let name = metric.name.take().unwrap_or_default();
-        Ok((name.into(), member(metric)?))
+        Ok((name.into(), member(metric, room)?))
     });
     let metrics = metrics.collect::<Result<_, String>>()?;
     fields.push(("metrics".into(), Value::Object(metrics)));
+    room.nested += 1;
     Ok(Value::Object(fields))
 }
 
 /// The value of a template's metric, which may be of no told datatype.
-fn member<'a>(metric: Metric) -> Result<Value<'a>, String> {
+fn member<'a>(metric: Metric, room: &mut Room) -> Result<Value<'a>, String> {
     match metric.datatype.filter(|number| *number != 0) {
         Some(19) => match metric.value {
-            Some(MetricValue::Template(inner)) => template(inner),
+            Some(MetricValue::Template(inner)) => template(&inner, room),
             _ => Ok(Value::Null),
         },
         Some(16) => match metric.value {
-            Some(MetricValue::DataSet(set)) => data_set(set),
+            Some(MetricValue::DataSet(set)) => data_set(&set, room),
             _ => Ok(Value::Null),
         },
-        Some(number) => value(metric, Datatype::of(number)?),
+        Some(number) => value(metric, Datatype::of(number)?, room),
         None => {
             let raw = metric.value.and_then(raw);
             raw.map_or(Ok(Value::Null), |raw| typed(None, raw))

@@ -8,7 +8,7 @@ fn of(number: u32, wire: MetricValue) -> Result<Value<'static>, String> {
         value: Some(wire),
         ..Metric::default()
     };
-    value(metric, Datatype::of(number)?)
+    value(metric, Datatype::of(number)?, &mut Room::new())
 }
 
 fn bytes(of: &[u8]) -> MetricValue {
@@ -79,7 +79,10 @@ fn plain_values_keep_theirs() {
         value: Some(MetricValue::Int(1)),
         ..Metric::default()
     };
-    assert_eq!(value(null, Datatype::Int(32)), Ok(Value::Null));
+    assert_eq!(
+        value(null, Datatype::Int(32), &mut Room::new()),
+        Ok(Value::Null)
+    );
 }
 
 #[test]
@@ -130,6 +133,53 @@ fn arrays_are_packed() {
 }
 
 #[test]
+fn what_would_fill_memory_is_refused() {
+    let zeros = |count: usize| MetricValue::Bytes(vec![0; count].into());
+    for (number, count) in [(22, 1_000_001), (25, 8_000_008), (33, 1_000_001)] {
+        assert!(of(number, zeros(count)).unwrap_err().contains("too many"));
+    }
+    let mut bits = 8_000_000_u32.to_le_bytes().to_vec();
+    bits.resize(1_000_004, 0);
+    let refused = of(32, MetricValue::Bytes(bits.into()));
+    assert!(refused.unwrap_err().contains("too many"));
+    let rows = [0x22, 0].repeat(600_000);
+    let refused = of(16, MetricValue::DataSet(rows.into()));
+    assert!(refused.unwrap_err().contains("too many"));
+    // The bound is that of all metrics of a message together.
+    let mut room = Room::new();
+    let mut half = || {
+        let metric = Metric {
+            value: Some(zeros(600_000)),
+            ..Metric::default()
+        };
+        value(metric, Datatype::Array(Element::Int(1)), &mut room)
+    };
+    assert!(half().is_ok() && half().is_err());
+}
+
+#[test]
+fn templates_in_templates_end() {
+    let nested = |levels: usize| {
+        let mut bytes = Template::default().encode_to_vec();
+        for _ in 0..levels {
+            let metric = Metric {
+                datatype: Some(19),
+                value: Some(MetricValue::Template(bytes.into())),
+                ..Metric::default()
+            };
+            let template = Template {
+                metrics: vec![metric],
+                ..Template::default()
+            };
+            bytes = template.encode_to_vec();
+        }
+        of(19, MetricValue::Template(bytes.into()))
+    };
+    assert!(nested(31).is_ok());
+    assert!(nested(200).unwrap_err().contains("too deep"));
+}
+
+#[test]
 fn data_sets_and_templates_are_json() {
     let element = |value| DataSetValue { value: Some(value) };
     let row = DataSetRow {
@@ -145,14 +195,14 @@ fn data_sets_and_templates_are_json() {
     };
     let json = r#"{"columns":["a","b"],"rows":[[-23,null]]}"#;
     assert_eq!(
-        of(16, MetricValue::DataSet(set.clone())),
+        of(16, MetricValue::DataSet(set.encode_to_vec().into())),
         Ok(Value::Text(json.into()))
     );
     let short = DataSet {
         types: vec![3],
         ..set
     };
-    assert!(of(16, MetricValue::DataSet(short)).is_err());
+    assert!(of(16, MetricValue::DataSet(short.encode_to_vec().into())).is_err());
 
     let inner = Metric {
         name: Some("t".into()),
@@ -178,7 +228,7 @@ fn data_sets_and_templates_are_json() {
     };
     let json = r#"{"template_ref":"motor","parameters":{"p":"x"},"metrics":{"t":"1970-01-01T00:00:00+00:00","n":5}}"#;
     assert_eq!(
-        of(19, MetricValue::Template(template)),
+        of(19, MetricValue::Template(template.encode_to_vec().into())),
         Ok(Value::Text(json.into()))
     );
 }

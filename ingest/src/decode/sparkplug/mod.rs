@@ -4,6 +4,9 @@
 //! and a column for each metric of the message that has this time. A birth certificate's row has
 //! `online = true`, a death certificate's `online = false`, and data's has neither. The time of an
 //! edge node's death is that of its arrival: its message was written when the node connected.
+//!
+//! A birth certificate holds until the next of its edge node or device, also where that one is
+//! refused, or until the death: data is never read by that of an earlier session.
 
 mod address;
 mod births;
@@ -22,16 +25,19 @@ use prost::Message as _;
 use super::compression;
 use super::kind::Kind;
 use super::value::Value;
-use address::{Act, Address};
+use address::Address;
 use births::{BD_SEQ, Birth};
-use metric::Datatype;
+use metric::{Datatype, Room};
 use proto::Payload;
 
+pub(super) use address::Act;
 pub(crate) use births::{Births, Certificate, SparkplugCounts};
 pub(super) use names::DEVICE;
 
 /// The UUID of a payload whose body is another, compressed.
 const COMPRESSED: &str = "SPBV1.0_COMPRESSED";
+/// Metrics of one message: each is a value, and may be a row.
+const MOST_METRICS: usize = 100_000;
 
 /// The rows of one message.
 pub(super) struct Rows {
@@ -70,10 +76,15 @@ pub(super) struct Source<'s> {
 /// Why there are none, in words for a dead letter.
 pub(super) fn rows(source: &Source<'_>, body: &[u8], births: &mut Births) -> Result<Rows, String> {
     let (address, act) = address::parse(source.topic)?;
-    let payload = parse(Bytes::copy_from_slice(body), source.most)?;
-    let birth = match act {
-        Act::Birth => Some(learn(source, address, body, &payload, births)?),
-        Act::Data | Act::Death => births.find(address),
+    let (payload, birth) = match act {
+        Act::Birth => {
+            let (payload, birth) = learn(source, address, body, births)?;
+            (payload, Some(birth))
+        }
+        Act::Data | Act::Death => {
+            let payload = parse(Bytes::copy_from_slice(body), source.most)?;
+            (payload, births.find(address))
+        }
     };
     if payload.seq.is_some_and(|seq| seq > 255) {
         return Err("the sequence number is above 255".into());
@@ -84,7 +95,7 @@ pub(super) fn rows(source: &Source<'_>, body: &[u8], births: &mut Births) -> Res
         births.follow(address, payload.seq, of_node && act == Act::Birth);
     }
     let rows = match (act, &birth) {
-        (Act::Data, None) => {
+        (Act::Data, None) if !births.blind => {
             births.counts.unborn += 1;
             return Err(unborn(address));
         }
@@ -101,26 +112,50 @@ pub(super) fn rows(source: &Source<'_>, body: &[u8], births: &mut Births) -> Res
 
 /// Remembers an earlier certificate again.
 pub(super) fn restore(source: &Source<'_>, body: &[u8], births: &mut Births) -> Result<(), String> {
-    let (address, act) = address::parse(source.topic)?;
-    let payload = parse(Bytes::copy_from_slice(body), source.most)?;
-    if act == Act::Birth {
-        learn(source, address, body, &payload, births)?;
+    match address::parse(source.topic)? {
+        (address, Act::Birth) if body.is_empty() => births.forget(address),
+        (address, Act::Birth) => {
+            learn(source, address, body, births)?;
+        }
+        _ => {}
     }
     Ok(())
 }
 
+/// Forgets the birth certificate that a message has ended, whose own words are of no use: a death
+/// that made its row, or a birth that is refused before it is read.
+pub(super) fn end(topic: &str, by: Act, births: &mut Births) {
+    if let Ok((address, act)) = address::parse(topic)
+        && act == by
+    {
+        births.forget(address);
+    }
+}
+
+/// Remembers a birth certificate. Where it cannot be, what was known before it holds no more.
 fn learn(
     source: &Source<'_>,
     address: Address<'_>,
     body: &[u8],
-    payload: &Payload,
     births: &mut Births,
-) -> Result<Arc<Birth>, String> {
+) -> Result<(Payload, Arc<Birth>), String> {
     let certificate = Certificate {
         topic: Bytes::copy_from_slice(source.topic.as_bytes()),
         payload: Bytes::copy_from_slice(body),
     };
-    births.learn(address, Birth::new(certificate, payload, source.time)?)
+    let read = || {
+        if body.is_empty() {
+            return Err("the birth certificate is empty".into());
+        }
+        let payload = parse(certificate.payload.clone(), source.most)?;
+        let birth = Birth::new(certificate.clone(), &payload, source.time)?;
+        Ok((payload, birth))
+    };
+    let learned = read().and_then(|(payload, birth)| Ok((payload, births.learn(address, birth)?)));
+    if learned.is_err() {
+        births.forget(address);
+    }
+    learned
 }
 
 fn parse(body: Bytes, most: usize) -> Result<Payload, String> {
@@ -208,10 +243,14 @@ fn dated(
     time: &str,
     act: Act,
 ) -> Result<Vec<Row>, String> {
+    if payload.metrics.len() > MOST_METRICS {
+        return Err(format!("the message has more than {MOST_METRICS} metrics"));
+    }
     let own = payload.timestamp.map(metric::micros).transpose()?;
+    let mut room = Room::new();
     let mut points: Vec<(Option<i64>, Point)> = Vec::with_capacity(payload.metrics.len());
     for bytes in &payload.metrics {
-        let (at, point) = point(bytes, birth, time)?;
+        let (at, point) = point(bytes, birth, time, &mut room)?;
         points.push((at.or(own), point));
     }
     let online = match act {
@@ -252,7 +291,12 @@ fn dated(
 }
 
 /// A metric's own time, if it has one, and its value.
-fn point(bytes: &Bytes, birth: Option<&Birth>, time: &str) -> Result<(Option<i64>, Point), String> {
+fn point(
+    bytes: &Bytes,
+    birth: Option<&Birth>,
+    time: &str,
+    room: &mut Room,
+) -> Result<(Option<i64>, Point), String> {
     let metric = births::metric(bytes)?;
     let known = birth.and_then(|birth| birth.find(metric.name.as_deref(), metric.alias));
     let shown = match (&metric.name, metric.alias) {
@@ -262,6 +306,9 @@ fn point(bytes: &Bytes, birth: Option<&Birth>, time: &str) -> Result<(Option<i64
     };
     let (column, datatype) = match (known, &metric.name) {
         (Some(known), _) => (Arc::clone(&known.column), known.datatype),
+        (None, None) if birth.is_none() => {
+            return Err(format!("{shown} cannot be replayed without its birth"));
+        }
         (None, None) => return Err(format!("{shown} is not in the birth certificate")),
         (None, Some(name)) => {
             let column = match birth {
@@ -278,7 +325,7 @@ fn point(bytes: &Bytes, birth: Option<&Birth>, time: &str) -> Result<(Option<i64
         }
     };
     let at = metric.timestamp.map(metric::micros).transpose()?;
-    let value = metric::value(metric, datatype).map_err(|e| format!("{shown}: {e}"))?;
+    let value = metric::value(metric, datatype, room).map_err(|e| format!("{shown}: {e}"))?;
     let kind = datatype.kind();
     Ok((
         at,

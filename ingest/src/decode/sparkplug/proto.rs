@@ -1,8 +1,8 @@
 //! The messages of Sparkplug B (specification 3.0, chapter 6.4), as far as rows need them.
 //!
 //! Fields that make no row (metadata, properties) are left out, and so skipped. The metrics of a
-//! payload stay bytes until each is looked at, so that a small payload of many empty metrics takes
-//! little memory.
+//! payload, data sets and templates stay bytes until each is looked at, so that a small payload of
+//! many empty parts takes little memory.
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
@@ -56,10 +56,12 @@ pub(in crate::decode) enum MetricValue {
     Text(String),
     #[prost(bytes = "bytes", tag = "16")]
     Bytes(Bytes),
-    #[prost(message, tag = "17")]
-    DataSet(DataSet),
-    #[prost(message, tag = "18")]
-    Template(Template),
+    /// A [`DataSet`].
+    #[prost(bytes = "bytes", tag = "17")]
+    DataSet(Bytes),
+    /// A [`Template`].
+    #[prost(bytes = "bytes", tag = "18")]
+    Template(Bytes),
 }
 
 #[derive(Clone, PartialEq, Message)]

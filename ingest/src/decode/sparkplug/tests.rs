@@ -1,5 +1,7 @@
 //! Births, data and deaths in turn.
 
+mod sessions;
+
 use arrow::array::AsArray;
 use bytes::Bytes;
 use prost::Message as _;
@@ -188,7 +190,8 @@ fn a_session_becomes_rows() {
     );
     assert_eq!(decoded.sparkplug.births, 2);
     assert_eq!((decoded.sparkplug.unborn, decoded.sparkplug.gaps), (0, 0));
-    assert_eq!(decoded.births.len(), 2);
+    // And that each of them holds no more.
+    assert_eq!(decoded.births.len(), 4);
 }
 
 #[test]
@@ -290,6 +293,8 @@ fn what_is_no_message_says_why() {
         ("NCMD/n", payload(1, 3, &[]), "command"),
     ];
     for (topic, payload, expected) in cases {
+        // A birth that is refused ends the session.
+        bench.push(b"spBv1.0/g/NBIRTH/n", &node_birth(0));
         bench.finish();
         bench.push(format!("spBv1.0/g/{topic}").as_bytes(), &payload);
         let reasons = reasons(&bench.finish());
