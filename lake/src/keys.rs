@@ -14,6 +14,9 @@ use crate::table::{ScanFile, Table};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema};
 
+/// Bytes of deletes that are held for the rows of one file.
+const MOST_DELETES: u64 = 256 << 20;
+
 /// A table with the snapshot that it stood at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -80,7 +83,7 @@ impl Lake {
         };
         let reader = Reader::new(self.store(), table);
         let files = std::slice::from_ref(file);
-        let gone = Gone::of(&reader, self.store(), table, files).await?;
+        let gone = Gone::of(&reader, self.store(), table, files, MOST_DELETES).await?;
         let columns = Arc::new(Schema::new(fields));
         reader.rows(file, &columns, &Arc::new(gone)).await
     }
