@@ -87,6 +87,9 @@ pub(crate) struct MqttSettings {
     /// ... and most bytes.
     #[serde(with = "units::bytes")]
     pub(crate) queue_bytes: u64,
+    /// Most bytes it keeps for all subscribers together.
+    #[serde(with = "units::bytes")]
+    pub(crate) max_queued_bytes: u64,
     /// Most retained messages it keeps...
     pub(crate) max_retained: usize,
     /// ... and most bytes.
@@ -125,6 +128,7 @@ impl Default for MqttSettings {
             max_keep_alive: broker.max_keep_alive,
             queue_messages: broker.queue_messages,
             queue_bytes: broker.queue_bytes as u64,
+            max_queued_bytes: broker.max_queued_bytes as u64,
             max_retained: broker.max_retained,
             max_retained_bytes: broker.max_retained_bytes as u64,
         }
@@ -177,6 +181,7 @@ impl MqttSettings {
             max_keep_alive: self.max_keep_alive,
             queue_messages: self.queue_messages,
             queue_bytes: bytes(self.queue_bytes),
+            max_queued_bytes: bytes(self.max_queued_bytes),
             max_retained: self.max_retained,
             max_retained_bytes: bytes(self.max_retained_bytes),
         }

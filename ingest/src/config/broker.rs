@@ -45,7 +45,8 @@ pub struct BrokerConfig {
     /// Filters of the topics that go into the log; the others are only brought to subscribers.
     /// Empty: all but those that begin with `$`.
     pub subscribe: Vec<String>,
-    /// The most sessions, of connected and of absent clients; one more is refused.
+    /// The most sessions, of connected and of absent clients. For one more the session ends whose
+    /// client has been away for longest; when all are connected, it is refused.
     pub max_sessions: usize,
     /// The longest time a session outlives its connection.
     pub max_session_expiry: Duration,
@@ -55,6 +56,8 @@ pub struct BrokerConfig {
     pub queue_messages: usize,
     /// The most bytes that wait for one subscriber, likewise.
     pub queue_bytes: usize,
+    /// The most bytes that wait for all subscribers together, or are unacknowledged by them.
+    pub max_queued_bytes: usize,
     /// The most retained messages; another topic's is not kept.
     pub max_retained: usize,
     /// The most bytes of retained messages.
@@ -83,6 +86,7 @@ impl Default for BrokerConfig {
             max_keep_alive: Duration::ZERO,
             queue_messages: 10_000,
             queue_bytes: 16 << 20,
+            max_queued_bytes: 1 << 30,
             max_retained: 100_000,
             max_retained_bytes: 64 << 20,
         }

@@ -154,6 +154,9 @@ async fn passwords_are_asked_for() {
     assert_eq!((stats.connects, stats.refused_logins), (2, 4));
 }
 
+/// `bob` with `s2`.
+const BOB: &str = "bob:$6$L68rnYTbQCPwtjrG$9FSUVQyRqib5KVox/ac0i0LdT3fVQygTzYHzgqqhbR8SJTKYo82R1oRM+gu+pY13YHdTjAeIBPyO1tF0QwsdpQ==\n";
+
 /// Connects as a user who wants a session that stays; true when there was one.
 async fn resume(address: SocketAddr, user: &str, password: &str) -> (Raw<v5::Codec>, bool) {
     let connect = v5::Connect {
@@ -177,11 +180,9 @@ async fn a_session_is_not_inherited_by_one_who_may_not_have_it() {
         std::fs::write(&path, text).unwrap();
         Some(path)
     };
-    // `bob` with `s2`.
-    let bob = "bob:$6$L68rnYTbQCPwtjrG$9FSUVQyRqib5KVox/ac0i0LdT3fVQygTzYHzgqqhbR8SJTKYo82R1oRM+gu+pY13YHdTjAeIBPyO1tF0QwsdpQ==\n";
     let broker = BrokerConfig {
         listen: local(),
-        users: file("users", &format!("{USERS}{bob}")),
+        users: file("users", &format!("{USERS}{BOB}")),
         acl: file("acl", "user alice\ntopic a/#\nuser bob\ntopic b/#\n"),
         ..BrokerConfig::default()
     };
@@ -215,6 +216,34 @@ async fn a_session_is_not_inherited_by_one_who_may_not_have_it() {
     };
     assert_eq!(refused, 0x87);
     assert_eq!(ingest.stats().logged, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_its_users_alone() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    std::fs::write(&users, format!("{USERS}{BOB}")).unwrap();
+    let broker = BrokerConfig {
+        listen: local(),
+        users: Some(users),
+        ..BrokerConfig::default()
+    };
+    let ingest = start(&house, broker.clone()).await;
+    for (user, password, present) in [
+        ("alice", "secret", false),
+        ("alice", "secret", true),
+        ("bob", "s2", false),
+        ("bob", "s2", true),
+    ] {
+        let found = resume(address(&ingest, "mqtt"), user, password).await.1;
+        assert_eq!(found, present, "{user}");
+    }
+    ingest.shutdown().await.unwrap();
+    let ingest = start(&house, broker).await;
+    let address = address(&ingest, "mqtt");
+    assert!(resume(address, "bob", "s2").await.1, "after a restart");
+    assert!(!resume(address, "alice", "secret").await.1);
 }
 
 /// A WebSocket to the embedded broker that offers `mqtt`.

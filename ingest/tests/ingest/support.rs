@@ -1,7 +1,7 @@
 //! A lake and an ingester on temporary folders, and MQTT clients of three kinds.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::array::{AsArray, Float64Array, RecordBatch};
@@ -22,13 +22,24 @@ pub(crate) const TOPIC: &str = "pumps/north/p7/telemetry";
 /// The folders of one lakehouse.
 pub(crate) struct House {
     folder: tempfile::TempDir,
+    data: PathBuf,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Self { folder, data }
+    }
+
+    /// Goes on with the data folder as it is at this moment: what a process that is killed now would
+    /// leave. What the old one still writes is not in it.
+    pub(crate) fn crash(&mut self) {
+        let mut copy = self.data.clone().into_os_string();
+        copy.push("-");
+        let copy = PathBuf::from(copy);
+        copy_folder(&self.data, &copy);
+        self.data = copy;
     }
 
     pub(crate) fn lake_folder(&self) -> PathBuf {
@@ -36,7 +47,7 @@ impl House {
     }
 
     pub(crate) fn log_folder(&self) -> PathBuf {
-        self.folder.path().join("data").join("log")
+        self.data.join("log")
     }
 
     pub(crate) async fn store(&self) -> Store {
@@ -61,7 +72,7 @@ impl House {
             columns: [("serial".to_owned(), "long".to_owned())].into(),
             ..StreamConfig::new("telemetry", "pumps/{site}/{pump}/telemetry", table())
         };
-        let mut config = IngestConfig::new(self.folder.path().join("data"), source, vec![stream]);
+        let mut config = IngestConfig::new(self.data.clone(), source, vec![stream]);
         config.flush_interval = Duration::from_secs(3600);
         config
     }
@@ -144,6 +155,19 @@ pub(crate) fn count(batches: &[RecordBatch]) -> usize {
 }
 
 /// Waits until the condition holds.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if holds() {

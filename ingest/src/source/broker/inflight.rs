@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use rmqtt_codec::types::QoS;
 
 use super::publication::Delivery;
+use super::tally::Tally;
+
+/// Bytes unacknowledged beyond which a client gets no new message, whatever its window.
+const HEAVY: usize = 16 << 20;
 
 /// Messages that have a packet id and are not acknowledged to the end.
 #[derive(Debug)]
@@ -17,6 +23,7 @@ pub(super) struct Inflight {
     again: VecDeque<u64>,
     last: u16,
     window: usize,
+    bytes: Tally,
 }
 
 #[derive(Debug)]
@@ -45,6 +52,7 @@ impl Default for Inflight {
             again: VecDeque::new(),
             last: 0,
             window: 1,
+            bytes: Tally::default(),
         }
     }
 }
@@ -70,6 +78,22 @@ impl Inflight {
     pub(super) fn has_room(&self) -> bool {
         let unused_ids = self.sent.len() < usize::from(u16::MAX);
         unused_ids && self.sent.len() - self.again.len() < self.window
+    }
+
+    /// Counts its bytes to this sum; while nothing is under way.
+    pub(super) fn count_to(&mut self, sum: &Arc<AtomicUsize>) {
+        self.bytes = Tally::of(sum);
+    }
+
+    /// Whether so many bytes are under way that the client gets nothing new before it has
+    /// acknowledged some.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.bytes.mine() >= HEAVY
+    }
+
+    /// Gives up everything, for a session that is over.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 
     /// Whether messages wait to be sent again.
@@ -102,6 +126,7 @@ impl Inflight {
     /// Puts back a delivery as it was before a restart.
     pub(super) fn put(&mut self, id: NonZeroU16, delivery: Delivery, released: bool) {
         self.by_id.insert(id.get(), delivery.number);
+        self.bytes.add(delivery.publication.size());
         let sent = Sent {
             id,
             delivery,
@@ -165,7 +190,9 @@ impl Inflight {
         } else if !self.again.is_empty() {
             self.again.retain(|n| *n != number);
         }
-        self.sent.remove(&number).map(|sent| sent.delivery)
+        let delivery = self.sent.remove(&number)?.delivery;
+        self.bytes.sub(delivery.publication.size());
+        Some(delivery)
     }
 }
 

@@ -26,6 +26,7 @@ mod session;
 mod sessions;
 mod shared;
 mod subscribe;
+mod tally;
 mod will;
 mod wire;
 
@@ -117,10 +118,12 @@ impl Broker {
             bounds: QueueBounds {
                 messages: config.queue_messages,
                 bytes: config.queue_bytes,
+                all_bytes: config.max_queued_bytes,
             },
             retained_bounds: QueueBounds {
                 messages: config.queue_messages.max(config.max_retained),
                 bytes: config.queue_bytes.max(config.max_retained_bytes),
+                all_bytes: config.max_queued_bytes,
             },
             max_sessions: config.max_sessions,
             max_expiry: seconds(config.max_session_expiry),

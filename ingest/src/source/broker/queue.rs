@@ -1,14 +1,19 @@
 //! Messages that wait for one subscriber, bounded in number and bytes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::publication::Delivery;
+use super::tally::Tally;
 
 /// How much may wait for one subscriber.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueueBounds {
     pub(super) messages: usize,
     pub(super) bytes: usize,
+    /// Bytes that may wait for, and be under way to, all subscribers together.
+    pub(super) all_bytes: usize,
 }
 
 /// Deliveries in order. Room is taken first and filled later, so that a delivery can be journaled
@@ -17,13 +22,20 @@ pub(super) struct QueueBounds {
 pub(super) struct Queue {
     waiting: VecDeque<Delivery>,
     messages: usize,
-    bytes: usize,
+    bytes: Tally,
 }
 
 impl Queue {
+    /// Counts its bytes to this sum; for a queue that is empty.
+    pub(super) fn count_to(&mut self, sum: &Arc<AtomicUsize>) {
+        self.bytes = Tally::of(sum);
+    }
+
     /// Takes room for a message of this size; false when the queue is full.
     pub(super) fn reserve(&mut self, size: usize, bounds: QueueBounds) -> bool {
-        if self.messages >= bounds.messages || self.bytes.saturating_add(size) > bounds.bytes {
+        let mine = self.bytes.mine().saturating_add(size);
+        let all = self.bytes.sum().saturating_add(size);
+        if self.messages >= bounds.messages || mine > bounds.bytes || all > bounds.all_bytes {
             return false;
         }
         self.reserve_anyway(size);
@@ -32,7 +44,7 @@ impl Queue {
 
     /// How many more messages may wait within these bounds, whatever their size.
     pub(super) fn room(&self, bounds: QueueBounds) -> usize {
-        if self.bytes >= bounds.bytes {
+        if self.bytes.mine() >= bounds.bytes {
             return 0;
         }
         bounds.messages.saturating_sub(self.messages)
@@ -41,7 +53,7 @@ impl Queue {
     /// Takes room beyond the bounds, for what is bounded elsewhere.
     pub(super) fn reserve_anyway(&mut self, size: usize) {
         self.messages += 1;
-        self.bytes += size;
+        self.bytes.add(size);
     }
 
     /// Adds a delivery that room was taken for.
@@ -75,6 +87,6 @@ impl Queue {
 
     fn release(&mut self, delivery: &Delivery) {
         self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(delivery.publication.size());
+        self.bytes.sub(delivery.publication.size());
     }
 }

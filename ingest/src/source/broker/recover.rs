@@ -27,7 +27,7 @@ impl Hub {
 
     fn restore_session(self: &Arc<Self>, number: u64, image: SessionImage) {
         let session = Session::new(number, image.client, true, image.expiry);
-        let session = Arc::new(session.of_user(image.user));
+        let session = Arc::new(session.belonging(image.user, &self.sessions.kept_bytes));
         self.sessions.restore(&session);
         let mut state = session.state();
         state.will = image.will;

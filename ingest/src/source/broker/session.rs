@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rmqtt_codec::types::QoS;
@@ -34,6 +34,8 @@ pub(super) struct Session {
     /// It outlives its connection, so it is journaled.
     pub(super) lasting: bool,
     online: AtomicBool,
+    /// When its client went, as a number that grows; 0 while it is here.
+    pub(super) absence: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -121,6 +123,7 @@ impl Session {
             user: None,
             lasting,
             online: AtomicBool::new(false),
+            absence: AtomicU64::new(0),
             state: Mutex::new(State {
                 expiry,
                 numbers: 1,
@@ -129,8 +132,12 @@ impl Session {
         }
     }
 
-    /// The session as this user's.
-    pub(super) fn of_user(self, user: Option<String>) -> Self {
+    /// The session as this user's, with its messages counted to this sum.
+    pub(super) fn belonging(self, user: Option<String>, sum: &Arc<AtomicUsize>) -> Self {
+        let mut state = self.state();
+        state.queue.count_to(sum);
+        state.inflight.count_to(sum);
+        drop(state);
         Self { user, ..self }
     }
 
@@ -215,7 +222,8 @@ impl State {
             let Some(next) = self.queue.front() else {
                 break;
             };
-            if next.qos != QoS::AtMostOnce && !self.inflight.has_room() {
+            let free = self.inflight.has_room() && !self.inflight.is_heavy();
+            if next.qos != QoS::AtMostOnce && !free {
                 break;
             }
             let Some(delivery) = self.queue.pop() else {

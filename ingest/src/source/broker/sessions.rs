@@ -1,8 +1,8 @@
 //! All sessions by client id: who comes, who comes back, who takes over, and who is gone for good.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ pub(super) struct Sessions {
     by_client: Mutex<HashMap<String, Arc<Session>>>,
     numbers: AtomicU64,
     connections: AtomicU64,
+    /// The clients of absent sessions in the order in which they went.
+    absent: Mutex<BTreeMap<u64, String>>,
+    absences: AtomicU64,
+    /// Bytes that wait for, and are under way to, all subscribers.
+    pub(super) kept_bytes: Arc<AtomicUsize>,
 }
 
 /// What a CONNECT asks of its session.
@@ -73,7 +78,7 @@ impl Sessions {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let lasting = wish.expiry > 0;
         let session = Session::new(number, wish.client.clone(), lasting, wish.expiry);
-        Arc::new(session.of_user(wish.user.clone()))
+        Arc::new(session.belonging(wish.user.clone(), &self.kept_bytes))
     }
 
     /// Puts in a session that a journal has brought back.
@@ -81,6 +86,39 @@ impl Sessions {
         self.numbers.fetch_max(session.number, Ordering::Relaxed);
         self.by_client()
             .insert(session.client.clone(), Arc::clone(session));
+        self.went(session);
+    }
+
+    fn absent(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the client of a session has gone.
+    fn went(&self, session: &Session) {
+        let number = self.absences.fetch_add(1, Ordering::Relaxed) + 1;
+        session.absence.store(number, Ordering::Relaxed);
+        self.absent().insert(number, session.client.clone());
+    }
+
+    /// Notes that it is back, or that the session is over.
+    fn no_longer_absent(&self, session: &Session) {
+        let number = session.absence.swap(0, Ordering::Relaxed);
+        if number > 0 {
+            self.absent().remove(&number);
+        }
+    }
+
+    /// Takes out the session whose client has been away for longest.
+    fn take_oldest(&self, by_client: &mut HashMap<String, Arc<Session>>) -> Option<Arc<Session>> {
+        let mut absent = self.absent();
+        while let Some((number, client)) = absent.pop_first() {
+            // One that is just ending is in the table no more.
+            let there = by_client.get(&client);
+            if there.is_some_and(|s| s.absence.load(Ordering::Relaxed) == number) {
+                return by_client.remove(&client);
+            }
+        }
+        None
     }
 
     /// The number of sessions.
@@ -99,7 +137,8 @@ impl Sessions {
 
 impl Hub {
     /// Lets a client in: with its session, or with a new one. Whoever was connected under its id
-    /// has to go. None when there are too many sessions.
+    /// has to go. Where there are too many sessions, the one goes whose client has been away for
+    /// longest; none when all are connected.
     pub(super) fn enter(self: &Arc<Self>, wish: &Wish) -> Option<Entered> {
         let mut by_client = self.sessions.by_client();
         let old = by_client.get(&wish.client).cloned();
@@ -109,11 +148,19 @@ impl Hub {
             return Some(entered);
         }
         if old.is_none() && by_client.len() >= self.max_sessions {
-            return None;
+            let oldest = self.sessions.take_oldest(&mut by_client)?;
+            tracing::warn!(
+                client = oldest.client,
+                "too many MQTT sessions: one whose client is away ends"
+            );
+            self.end(&oldest);
         }
+        let mut ended = 0;
         if let Some(old) = old {
             by_client.remove(&old.client);
             self.end(&old);
+            // A client that is told of a new session does not find the old one after a crash.
+            ended = if old.lasting { self.journal.last() } else { 0 };
         }
         let session = self.sessions.create(wish);
         by_client.insert(wish.client.clone(), Arc::clone(&session));
@@ -124,7 +171,7 @@ impl Hub {
         state.will.clone_from(&wish.will);
         state.inflight.resume(wish.window);
         session.set_online(true);
-        let sequence = self.journal_open(&session, wish);
+        let sequence = self.journal_open(&session, wish).max(ended);
         drop(state);
         Some(Entered {
             session,
@@ -164,6 +211,7 @@ impl Hub {
         let old = state.link.replace(link.clone());
         let released = state.inflight.resume(wish.window);
         state.expiry = wish.expiry;
+        self.sessions.no_longer_absent(session);
         session.set_online(true);
         // In the order of changes of the session, which its lock keeps.
         let sequence = self.journal_open(session, wish);
@@ -227,6 +275,7 @@ impl Hub {
             now => (now, None),
         };
         state.will = later;
+        self.sessions.went(session);
         state.queue.take(|d| d.qos == QoS::AtMostOnce);
         let shared = self.take_shared(session, &mut state);
         self.journal.append(vec![Entry::Offline {
@@ -252,6 +301,7 @@ impl Hub {
     fn end(self: &Arc<Self>, session: &Arc<Session>) {
         let mut state = session.state();
         state.closed = true;
+        self.sessions.no_longer_absent(session);
         if let Some(timer) = state.timer.take() {
             timer.abort();
         }
@@ -259,6 +309,7 @@ impl Hub {
         let filters = std::mem::take(&mut state.filters);
         let shared = self.take_shared(session, &mut state);
         state.queue.take(|_| true);
+        state.inflight.forget();
         let link = state.link.take();
         session.set_online(false);
         drop(state);

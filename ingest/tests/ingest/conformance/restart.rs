@@ -1,28 +1,24 @@
 //! What a crash of the broker must not cost.
 
 use super::Broker;
-use super::client::{BOTH, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, V5, Will};
+use super::client::{BOTH, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, V3, V5, Will};
 
 impl Broker {
-    /// Stops at once, as a crash would, and starts again on the same folders.
+    /// Stops at once, and starts again on what is on the disk at this moment.
     async fn crash(&mut self) {
+        self.house.crash();
         drop(self.ingest.take());
-        for attempt in 0.. {
-            let mut config = self.house.config();
-            if let ingest::Source::Embedded(broker) = &mut config.source {
-                (self.change)(broker);
-            }
-            match ingest::Ingest::start(config, self.house.lake().await).await {
-                Ok(ingest) => {
-                    self.address = ingest.listen_addr().unwrap();
-                    self.ingest = Some(ingest);
-                    return;
-                }
-                // Tasks of the old one let go of the folder when they notice.
-                Err(error) => assert!(attempt < 500, "{error}"),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        self.begin().await;
+    }
+
+    /// Waits until the journal has what was handed in so far.
+    async fn settle(&self) {
+        self.lasting(V5, "settle").await.leave().await;
+        self.client(V5, "settle").await.leave().await;
+    }
+
+    fn journal(&self) -> std::path::PathBuf {
+        self.house.log_folder().with_file_name("broker")
     }
 }
 
@@ -59,6 +55,8 @@ async fn an_acknowledged_message_reaches_an_absent_subscriber() {
         }
         sub.ping().await;
         sub.leave().await;
+        // No acknowledgement of a subscriber is answered, so nothing tells when it is durable.
+        broker.settle().await;
         // And once they are done, no more.
         broker.crash().await;
         broker.lasting(version, "sub").await.silent().await;
@@ -169,6 +167,74 @@ async fn sessions_that_end_with_their_connection_leave_nothing() {
     client.publish("a", "x").await;
     broker.crash().await;
     assert_eq!(broker.ingest().stats().broker.sessions, 0);
-    let journal = broker.house.log_folder().with_file_name("broker");
-    assert_eq!(std::fs::read_dir(journal).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(broker.journal()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_topic_of_two_publishers_comes_back_as_it_was() {
+    let mut broker = Broker::start().await;
+    for round in 0..3 {
+        let publishing = (0..4).map(async |n| {
+            let mut client = broker.client(V5, &format!("client{n}")).await;
+            for id in 1..=150 {
+                let payload = format!("{round} {n} {id}");
+                let publish = Publish::new("a", &payload, id).retain();
+                client.send(publish.bytes(V5)).await;
+            }
+            for _ in 1..=150 {
+                client.expect(PUBACK).await;
+            }
+        });
+        futures::future::join_all(publishing).await;
+        let kept = async |broker: &Broker| {
+            let mut sub = broker.client(V5, "sub").await;
+            sub.subscribe("a", 0).await;
+            sub.message().await.payload
+        };
+        let before = kept(&broker).await;
+        broker.crash().await;
+        assert_eq!(kept(&broker).await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledgement_comes_before_the_journals_sync() {
+    let broker = Broker::start().await;
+    let mut client = broker.client(V5, "client").await;
+    // Its first file cannot be made.
+    std::fs::remove_dir(broker.journal()).unwrap();
+    client
+        .send(Publish::new("a", "x", 1).retain().bytes(V5))
+        .await;
+    let retained = || broker.ingest().stats().broker.retained;
+    crate::support::until("the message to be routed", || retained() == 1).await;
+    for _ in 0..20 {
+        client.silent().await;
+    }
+    std::fs::create_dir(broker.journal()).unwrap();
+    client.expect(PUBACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_sent_again_is_not_acknowledged_before_the_journals_sync() {
+    let broker = Broker::start().await;
+    let mut client = broker.lasting(V3, "client").await;
+    let large = "x".repeat(9 << 20);
+    client
+        .publish_all(&Publish::new("a", &large, 1).qos(2).retain())
+        .await;
+    // With the next one the file has grown so much that another is begun, which fails.
+    std::fs::remove_dir_all(broker.journal()).unwrap();
+    let publish = Publish::new("b", &large, 2).qos(2).retain();
+    client.send(publish.bytes(V3)).await;
+    let retained = || broker.ingest().stats().broker.retained;
+    crate::support::until("the message to be routed", || retained() == 2).await;
+    client.send(publish.dup().bytes(V3)).await;
+    for _ in 0..20 {
+        client.silent().await;
+    }
+    std::fs::create_dir(broker.journal()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.expect(PUBREC).await.id(), 2);
+    }
 }

@@ -151,3 +151,46 @@ async fn retained_messages_have_bounds_and_expire() {
         .await;
     assert_eq!(retained(&broker, V3, 0).await, ["2", "3"]);
 }
+
+#[tokio::test]
+async fn repeated_subscriptions_do_not_multiply_what_is_retained() {
+    let broker = Broker::with(|c| (c.max_retained, c.queue_messages) = (10, 4)).await;
+    let mut client = broker.client(V5, "client").await;
+    for n in 0..10 {
+        let publish = Publish::new(&format!("a/{n}"), "x", 1).retain();
+        client.publish_all(&publish).await;
+    }
+    let mut sub = broker.client(V5, "sub").await;
+    sub.subscribe_all(&[], &[("a/#", 0); 3]).await;
+    sub.ping_after_messages(10).await;
+    // One that takes one message at a time: the store fits once beside it, and no more.
+    let connect = super::client::Connect::new(V5, "slow").with(0x21, [0, 1]);
+    let mut slow = broker.connect(&connect).await.0;
+    for _ in 0..20 {
+        slow.send(super::client::subscribe(
+            V5,
+            7,
+            &[],
+            &[("#", 1), ("a/#", 1)],
+        ))
+        .await;
+    }
+    let mut messages = 0;
+    let mut answers = 0;
+    let mut ids = Vec::new();
+    while answers < 20 || messages < 10 {
+        let packet = slow.next().await.unwrap();
+        if packet.first == super::client::SUBACK {
+            answers += 1;
+        } else {
+            messages += 1;
+            ids.push(super::client::Delivered::parse(&packet, V5).id);
+        }
+        if answers == 20 {
+            for id in ids.drain(..) {
+                slow.ack(super::client::PUBACK, id).await;
+            }
+        }
+    }
+    assert!(broker.ingest().stats().broker.dropped >= 20);
+}

@@ -141,7 +141,7 @@ async fn a_session_taken_over_goes_on_where_it_was() {
 #[tokio::test]
 async fn sessions_have_an_end_too() {
     let broker = Broker::with(|c| c.max_sessions = 2).await;
-    broker.lasting(V5, "a").await.leave().await;
+    let _a = broker.lasting(V5, "a").await;
     let _b = broker.client(V3, "b").await;
     let (mut refused, welcome) = broker.try_connect(&Connect::new(V5, "c")).await;
     assert_eq!(welcome.code, 0x97);
@@ -168,4 +168,51 @@ async fn a_full_queue_misses_the_newest_and_counts_it() {
         assert_eq!(sub.message().await.payload, payload);
     }
     sub.silent().await;
+}
+
+#[tokio::test]
+async fn the_session_of_who_has_been_away_longest_makes_room() {
+    let broker = Broker::with(|c| c.max_sessions = 3).await;
+    for (id, others) in [("a", 0), ("b", 0), ("c", 0)] {
+        broker.lasting(V5, id).await.leave().await;
+        broker.connected(others).await;
+    }
+    // `a` has been here since, so `b` is the oldest.
+    broker.lasting(V5, "a").await.leave().await;
+    broker.connected(0).await;
+    let _d = broker.client(V5, "d").await;
+    for (id, present) in [("a", true), ("c", true)] {
+        let (client, welcome) = broker.connect(&Connect::lasting(V5, id)).await;
+        assert_eq!(welcome.present, present, "{id}");
+        client.leave().await;
+        broker.connected(1).await;
+    }
+    let (_, welcome) = broker.connect(&Connect::lasting(V5, "b")).await;
+    assert!(!welcome.present);
+    assert_eq!(broker.ingest().stats().broker.sessions, 3);
+}
+
+#[tokio::test]
+async fn all_queues_together_have_a_bound_and_give_back_what_they_had() {
+    let broker = Broker::with(|c| c.max_queued_bytes = 10_000).await;
+    let mut publisher = broker.client(V5, "p").await;
+    let payload = "x".repeat(2_000);
+    for round in 1..=3 {
+        for id in ["a", "b"] {
+            let mut sub = broker.lasting(V5, id).await;
+            sub.subscribe("t", 1).await;
+            // What is under way and never acknowledged counts as well.
+            publisher.publish("t", &payload).await;
+            sub.message().await;
+            sub.leave().await;
+        }
+        for _ in 0..2 {
+            publisher.publish("t", &payload).await;
+        }
+        // Four of the seven deliveries fit.
+        assert_eq!(broker.ingest().stats().broker.dropped, 3 * round);
+        for id in ["a", "b"] {
+            broker.client(V5, id).await.leave().await;
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Shared subscriptions.
 
 use super::Broker;
-use super::client::{PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, V3, V5};
+use super::client::{Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, V3, V5};
 
 #[tokio::test]
 async fn mqtt_v5_4_8_2_1_4_8_2_2_a_share_has_a_name_and_a_filter() {
@@ -140,4 +140,58 @@ async fn an_absent_group_keeps_its_messages() {
     broker.client(V5, "client").await.publish("a", "x").await;
     let mut member = broker.lasting(V5, "member").await;
     assert_eq!(member.message().await.payload, "x");
+}
+
+#[tokio::test]
+async fn a_message_passes_by_a_member_that_is_full() {
+    let broker = Broker::with(|c| c.queue_messages = 2).await;
+    let slow = Connect::lasting(V5, "first").with(0x21, [0, 1]);
+    let mut first = broker.connect(&slow).await.0;
+    first.subscribe("$share/g/a", 1).await;
+    let mut client = broker.client(V5, "client").await;
+    for payload in ["1", "2", "3"] {
+        client.publish("a", payload).await;
+        if payload == "1" {
+            first.message().await;
+        }
+    }
+    let mut second = broker.client(V5, "second").await;
+    second.subscribe("$share/g/a", 1).await;
+    for payload in ["4", "5", "6", "7", "8", "9"] {
+        client.publish("a", payload).await;
+        let got = second.message().await;
+        assert_eq!(got.payload, payload);
+        second.ack(PUBACK, got.id).await;
+    }
+    assert_eq!(broker.ingest().stats().broker.dropped, 0);
+}
+
+#[tokio::test]
+async fn what_no_other_member_takes_stays_with_its_own() {
+    let broker = Broker::with(|c| c.queue_messages = 2).await;
+    let mut first = broker.lasting(V5, "first").await;
+    first.subscribe("$share/g/a", 1).await;
+    let mut client = broker.client(V5, "client").await;
+    for payload in ["1", "2"] {
+        client.publish("a", payload).await;
+        first.message().await;
+    }
+    let slow = Connect::new(V5, "second").with(0x21, [0, 1]);
+    let mut second = broker.connect(&slow).await.0;
+    second
+        .subscribe_all(&[], &[("$share/g/a", 1), ("b", 1)])
+        .await;
+    for n in 0..3 {
+        client.publish("b", "x").await;
+        if n == 0 {
+            second.message().await;
+        }
+    }
+    drop(first);
+    broker.connected(2).await;
+    let mut first = broker.lasting(V5, "first").await;
+    for payload in ["1", "2"] {
+        assert_eq!(first.message().await.payload, payload);
+    }
+    second.silent().await;
 }

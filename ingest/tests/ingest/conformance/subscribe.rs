@@ -146,3 +146,28 @@ async fn mqtt_v5_3_9_2_1_3_9_2_2_3_11_2_1_3_11_2_2_answers_are_bare() {
     assert_eq!(ack.codes(V5), [0]);
     drop(broker.client(V3, "other").await);
 }
+
+#[tokio::test]
+async fn filters_have_a_number_a_length_and_a_depth() {
+    let broker = Broker::start().await;
+    for (version, over, bad) in [(V3, 0x80, 0x80), (V5, 0x97, 0x8f)] {
+        let mut client = broker.client(version, "client").await;
+        let long = "x".repeat(4_097);
+        let deep = "/".repeat(128);
+        let codes = client.subscribe_all(&[], &[(&long, 0), (&deep, 0)]).await;
+        assert_eq!(codes, [bad, bad]);
+        let filters: Vec<String> = (0..4_098).map(|n| format!("a/{n}")).collect();
+        let wanted: Vec<(&str, u8)> = filters.iter().map(|f| (f.as_str(), 0)).collect();
+        let codes = client.subscribe_all(&[], &wanted).await;
+        assert!(codes[..4_096].iter().all(|code| *code == 0));
+        assert_eq!(codes[4_096..], [over, over]);
+        // One that is there may be had otherwise, and one given back makes room.
+        assert_eq!(client.subscribe_all(&[], &[("a/7", 1)]).await, [1]);
+        client
+            .send(super::client::unsubscribe(version, 1, &["a/7"]))
+            .await;
+        client.expect(0xb0).await;
+        client.subscribe("b", 0).await;
+        client.leave().await;
+    }
+}
