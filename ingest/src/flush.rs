@@ -248,7 +248,8 @@ impl Flusher {
         let landed = match lineage::last_landed(catalog, branch, &self.ingester).await {
             Ok(Some(landed)) => landed,
             Ok(None) => return Standing::Fenced,
-            Err(_) => return Standing::Open,
+            Err(error) if error.is_retryable() => return Standing::Open,
+            Err(_) => return Standing::Fenced,
         };
         if landed.flush.as_deref() == Some(name) {
             return Standing::Committed;

@@ -29,6 +29,8 @@ use crate::wal::{self, Log, LogOptions};
 
 /// How long a start waits for an external broker before it goes on without.
 const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long checking a stream waits for the lake.
+const LAKE_PATIENCE: Duration = Duration::from_secs(5);
 /// The embedded broker's sessions, in the data folder.
 const BROKER_FOLDER: &str = "broker";
 /// How long a shutdown waits for clients to take their last acknowledgements.
@@ -87,6 +89,16 @@ impl Ingest {
             Ok(Standing::Parted(after)) => {
                 let old = folder.identity().id;
                 folder.part(after)?;
+                if after >= log.last_record() {
+                    let loss = format!(
+                        "branch {} holds rows of ingester {old} after position {after}, where its log ends: \
+                         unless a copy of the log has brought them, files are missing at the log's end, \
+                         and what they held beyond those rows is lost",
+                        config.branch
+                    );
+                    tracing::error!("{loss}");
+                    counters.lost(loss);
+                }
                 tracing::warn!(
                     %old,
                     new = %folder.identity().id,
@@ -259,17 +271,23 @@ impl Ingest {
     ///
     /// # Errors
     /// `Conflict` naming the column and both types.
-    pub async fn check_table(&self, stream: &StreamConfig) -> Result<()> {
-        let columns = stream.known_columns(&stream.template()?)?;
-        let lake = &self.tables.lake;
-        let table = async {
-            let head = lake.catalog().head(&self.tables.branch).await?;
-            lake.table(&head, &stream.table).await
-        };
-        match table.await {
-            Ok(table) => table.check_evolve(&columns),
-            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(error),
-            Err(_) => Ok(()),
+    pub fn check_table(
+        &self,
+        stream: &StreamConfig,
+    ) -> impl Future<Output = Result<()>> + Send + 'static {
+        let columns = stream.template().and_then(|it| stream.known_columns(&it));
+        let (tables, key) = (self.tables.clone(), stream.table.clone());
+        async move {
+            let columns = columns?;
+            let table = async {
+                let head = tables.lake.catalog().head(&tables.branch).await?;
+                tables.lake.table(&head, &key).await
+            };
+            match timeout(LAKE_PATIENCE, table).await {
+                Ok(Ok(table)) => table.check_evolve(&columns),
+                Ok(Err(error)) if error.kind() == ErrorKind::InvalidInput => Err(error),
+                _ => Ok(()),
+            }
         }
     }
 
@@ -302,25 +320,28 @@ impl Ingest {
     ///
     /// # Errors
     /// Why the attempt failed; the rows stay in the log and the buffer, and are tried again.
-    pub async fn flush(&self) -> Result<()> {
+    pub fn flush(&self) -> impl Future<Output = Result<()>> + Send + 'static {
         let position = self.log.last_record();
         let mut decoded = self.buffer.decoded();
         let mut failed = self.failed.clone();
-        let flushed = async {
+        let requests = self.requests.clone();
+        let flushed = async move {
             decoded
                 .wait_for(|end| *end >= position)
                 .await
                 .map_err(|_| ended())?;
             let (answer, outcome) = oneshot::channel();
-            self.requests
+            requests
                 .send(Request { position, answer })
                 .map_err(|_| ended())?;
             outcome.await.map_err(|_| ended())?
         };
-        tokio::select! {
-            biased;
-            error = first_error(&mut failed) => Err(error),
-            flushed = flushed => flushed,
+        async move {
+            tokio::select! {
+                biased;
+                error = first_error(&mut failed) => Err(error),
+                flushed = flushed => flushed,
+            }
         }
     }
 

@@ -6,15 +6,15 @@
 //! commit tells the runs of the positions it holds. So a log can find which of its records are in
 //! the lake, whoever brought them there.
 
-use catalog::{Catalog, Result};
+use catalog::{Catalog, Error, Result};
 use uuid::Uuid;
 
 /// The commit property with the runs of the positions that the commit holds.
 pub(crate) const RUNS: &str = "ingest.runs";
-/// Commits looked through for the last one of an ingester.
-const RECENT_COMMITS: usize = 1_000;
-/// Commits looked through for the place where a copy of the log went its own way.
-const MOST_COMMITS: usize = 20_000;
+/// Commits looked through for those of an ingester.
+const MOST_COMMITS: usize = 200_000;
+/// Commits read at a time, once it is clear that an ingester's last one is not near the head.
+const PAGE: usize = 1_000;
 
 /// Consecutive positions written by one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,22 @@ pub(crate) struct Stretch {
     pub(crate) run: Option<Uuid>,
 }
 
+/// The positions of one run that a commit holds records of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) base: u64,
+    /// None where the commit does not tell: commits of before told only where each run began.
+    pub(crate) last: Option<u64>,
+    pub(crate) run: Uuid,
+}
+
 /// A commit of one ingester.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Landed {
     /// The last position it holds.
     pub(crate) watermark: u64,
-    /// The first position of each run's segment, and the run, in order of position.
-    pub(crate) runs: Vec<(u64, Uuid)>,
+    /// What each run wrote of it, in order of position.
+    pub(crate) runs: Vec<Span>,
     /// The name of the flush, when it was one.
     pub(crate) flush: Option<String>,
 }
@@ -47,29 +56,58 @@ pub(crate) enum Agreement {
     Beyond,
 }
 
-/// The runs as a commit property.
+/// The runs as a commit property: `FIRST-LAST:RUN`, separated by commas. Where a run ends is told,
+/// because the next one may begin further on: a torn record leaves a gap of positions.
 pub(crate) fn format_runs(stretches: &[Stretch]) -> String {
-    let runs = stretches.iter().filter_map(|s| Some((s.base, s.run?)));
-    let runs: Vec<String> = runs.map(|(base, run)| format!("{base}:{run}")).collect();
-    runs.join(",")
+    let run = |s: &Stretch| Some(format!("{}-{}:{}", s.base, s.last, s.run?));
+    stretches
+        .iter()
+        .filter_map(run)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
-fn parse_runs(text: &str) -> Vec<(u64, Uuid)> {
-    let one = |run: &str| {
-        let (base, run) = run.split_once(':')?;
-        Some((base.parse().ok()?, run.parse().ok()?))
+fn parse_runs(text: &str) -> Vec<Span> {
+    let one = |text: &str| {
+        let (positions, run) = text.split_once(':')?;
+        let (base, last) = match positions.split_once('-') {
+            Some((base, last)) => (base, Some(last.parse().ok()?)),
+            None => (positions, None),
+        };
+        Some(Span {
+            base: base.parse().ok()?,
+            last,
+            run: run.parse().ok()?,
+        })
     };
     text.split(',').filter_map(one).collect()
 }
 
-/// The last commit of `ingester` on the branch; none when it is not among the recent ones.
+/// The last commit of `ingester` on the branch; none when the branch has none of it.
+///
+/// # Errors
+/// `Conflict` when there are more commits than are looked through.
 pub(crate) async fn last_landed(
     catalog: &Catalog,
     branch: &str,
     ingester: &str,
 ) -> Result<Option<Landed>> {
-    let landed = landed(catalog, branch, ingester, RECENT_COMMITS, |_| true).await?;
-    Ok(landed.into_iter().next())
+    let found = landed(catalog, branch, ingester, |_| true).await?;
+    match found.commits.into_iter().next() {
+        None if !found.all => Err(Error::conflict(format!(
+            "the last {MOST_COMMITS} commits of branch {branch} hold none of ingester {ingester}: \
+             whether a copy of this log committed cannot be told"
+        ))
+        .with_hint("start with an empty data folder, and keep this one")),
+        last => Ok(last),
+    }
+}
+
+/// Commits of one ingester, newest first.
+struct Found {
+    commits: Vec<Landed>,
+    /// Whether the branch was looked through to its beginning.
+    all: bool,
 }
 
 /// The commits of `ingester` from the newest on, up to one that `enough` is content with.
@@ -77,41 +115,52 @@ async fn landed(
     catalog: &Catalog,
     branch: &str,
     ingester: &str,
-    most: usize,
     enough: impl Fn(&Landed) -> bool,
-) -> Result<Vec<Landed>> {
+) -> Result<Found> {
     let name = format!("watermark.{ingester}");
-    let mut found: Vec<Landed> = Vec::new();
+    let mut commits: Vec<Landed> = Vec::new();
     // Read in growing steps: the last commit of an ingester is usually near the head.
-    let mut step = 4;
+    let (mut step, mut seen, mut spec) = (4, 0, branch.to_owned());
     loop {
-        let log = catalog.log(branch, step.min(most)).await?;
-        found.clear();
+        let log = catalog.log(&spec, step).await?;
+        seen += log.len();
         for commit in &log {
             let Some(watermark) = commit.properties.get(&name).and_then(|w| w.parse().ok()) else {
                 continue;
             };
             let runs = commit.properties.get(RUNS);
-            found.push(Landed {
+            let landed = Landed {
                 watermark,
                 runs: runs.map(|runs| parse_runs(runs)).unwrap_or_default(),
                 flush: commit.properties.get(crate::flush::FLUSH).cloned(),
-            });
-            if found.last().is_some_and(&enough) {
-                return Ok(found);
+            };
+            let done = enough(&landed);
+            commits.push(landed);
+            if done {
+                return Ok(Found {
+                    commits,
+                    all: false,
+                });
             }
         }
-        if log.len() < step || step >= most {
-            return Ok(found);
+        let Some(parent) = log.last().and_then(|commit| commit.parent) else {
+            return Ok(Found { commits, all: true });
+        };
+        if seen >= MOST_COMMITS {
+            return Ok(Found {
+                commits,
+                all: false,
+            });
         }
-        step *= 4;
+        spec = parent.to_string();
+        step = (step * 4).min(PAGE);
     }
 }
 
 /// How the watermark of the commit `landed` stands to a log of these stretches that ends at `end`.
 pub(crate) fn agreement(landed: &Landed, log: &[Stretch], end: u64) -> Agreement {
     let watermark = landed.watermark;
-    let theirs = landed.runs.last().map(|(_, run)| *run);
+    let theirs = landed.runs.last().map(|span| span.run);
     let at = log.iter().find(|s| (s.base..=s.last).contains(&watermark));
     match (at.and_then(|s| s.run), theirs) {
         (Some(mine), Some(theirs)) if mine != theirs => Agreement::Other,
@@ -128,11 +177,12 @@ pub(crate) fn agreement(landed: &Landed, log: &[Stretch], end: u64) -> Agreement
 fn last_in_lake(commits: &[Landed], log: &[Stretch], before: u64) -> Option<u64> {
     for (index, commit) in commits.iter().enumerate() {
         let older = commits.get(index + 1).map(|older| older.watermark);
-        for (at, (base, run)) in commit.runs.iter().enumerate().rev() {
-            let next = commit.runs.get(at + 1).map(|(next, _)| next - 1);
-            let to = next.unwrap_or(commit.watermark);
-            let from = (*base).max(older.unwrap_or(0) + 1);
-            let mine = log.iter().rev().filter(|s| s.run == Some(*run));
+        for (at, span) in commit.runs.iter().enumerate().rev() {
+            let next = commit.runs.get(at + 1);
+            let next = next.map_or(commit.watermark, |next| next.base.saturating_sub(1));
+            let to = span.last.unwrap_or(next).min(next);
+            let from = span.base.max(older.unwrap_or(0) + 1);
+            let mine = log.iter().rev().filter(|s| s.run == Some(span.run));
             let common = mine.map(|s| s.last.min(to)).max();
             if let Some(common) = common.filter(|common| *common >= from) {
                 return Some(common);
@@ -155,10 +205,10 @@ pub(crate) async fn parting(
 ) -> Result<Option<u64>> {
     let before = log.first().map_or(0, |first| first.base - 1);
     let enough = |landed: &Landed| landed.watermark <= before;
-    let commits = landed(catalog, branch, ingester, MOST_COMMITS, enough).await?;
+    let found = landed(catalog, branch, ingester, enough).await?;
     // The first commit of an ingester has none before it.
-    let first = commits.len() < MOST_COMMITS && before == 0;
-    Ok(last_in_lake(&commits, log, before).or(first.then_some(0)))
+    let first = found.all && before == 0;
+    Ok(last_in_lake(&found.commits, log, before).or(first.then_some(0)))
 }
 
 #[cfg(test)]
@@ -174,10 +224,15 @@ mod tests {
         Stretch { base, last, run }
     }
 
+    fn span(base: u64, last: Option<u64>, n: u128) -> Span {
+        let run = run(n);
+        Span { base, last, run }
+    }
+
     fn commit(watermark: u64, runs: &[(u64, u128)]) -> Landed {
         Landed {
             watermark,
-            runs: runs.iter().map(|(base, n)| (*base, run(*n))).collect(),
+            runs: runs.iter().map(|(base, n)| span(*base, None, *n)).collect(),
             flush: None,
         }
     }
@@ -186,8 +241,13 @@ mod tests {
     fn runs_come_back_from_their_property() {
         let stretches = [stretch(1, 4, 7), stretch(5, 9, 8)];
         let text = format_runs(&stretches);
-        assert_eq!(parse_runs(&text), [(1, run(7)), (5, run(8))]);
-        assert_eq!(parse_runs("nonsense,3:x,"), []);
+        assert_eq!(
+            parse_runs(&text),
+            [span(1, Some(4), 7), span(5, Some(9), 8)]
+        );
+        let before = format!("1:{},5:{}", run(7), run(8));
+        assert_eq!(parse_runs(&before), [span(1, None, 7), span(5, None, 8)]);
+        assert_eq!(parse_runs("nonsense,3:x,3-:y,-4:z"), []);
     }
 
     #[test]
@@ -227,6 +287,16 @@ mod tests {
         let theirs = [commit(15, &[(7, 3)]), commit(6, &[(1, 1)])];
         assert_eq!(last_in_lake(&theirs, &mine[1..], 6), Some(6));
         assert_eq!(last_in_lake(&theirs[..1], &mine, 0), None);
+    }
+
+    #[test]
+    fn positions_that_no_record_has_hide_no_records() {
+        // The other one's log ended torn after 6, so that its next run began at 10; this log was
+        // copied before and went on at 7 in the run they share.
+        let mine = [stretch(1, 9, 1), stretch(10, 20, 2)];
+        let mut theirs = commit(15, &[(1, 1), (10, 3)]);
+        theirs.runs[0].last = Some(6);
+        assert_eq!(last_in_lake(&[theirs], &mine, 0), Some(6));
     }
 
     mod against_a_model {
@@ -277,7 +347,7 @@ mod tests {
                     let to = (watermark + step).min(theirs.len() as u64);
                     if to > watermark {
                         let runs = stretches(&theirs, watermark, to);
-                        let runs = runs.iter().map(|s| (s.base, s.run.unwrap())).collect();
+                        let runs = parse_runs(&format_runs(&runs));
                         commits.insert(0, Landed { watermark: to, runs, flush: None });
                         watermark = to;
                     }

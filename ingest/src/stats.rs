@@ -136,7 +136,8 @@ impl Counters {
 
     pub(crate) fn lost(&self, loss: String) {
         let mut losses = lock(&self.losses);
-        if losses.len() < MOST_LOSSES {
+        // Whoever reads the log again meets the same damage.
+        if losses.len() < MOST_LOSSES && !losses.contains(&loss) {
             losses.push(loss);
         }
     }

@@ -128,7 +128,16 @@ impl Tables {
         let staged = self.lake.stage_alter(&table, &[set]).await?;
         let meta = CommitMeta::new(AUTHOR, format!("keep rows of {key} for {age}")).automatic();
         let kept = self.lake.commit(&self.branch, meta, head, vec![staged]);
-        self.lake.table(&kept.await?, key).await
+        match kept.await {
+            Ok(kept) => self.lake.table(&kept, key).await,
+            // Another ingester may set the same: rows come before it, and the next look tries again.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                tracing::warn!(%error, %key, "cannot set how long rows are kept, going on");
+                let head = self.lake.catalog().head(&self.branch).await?;
+                self.lake.table(&head, key).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Tries until it succeeds or fails in a way that trying again does not mend.

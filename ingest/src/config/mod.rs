@@ -6,7 +6,7 @@ mod payload;
 mod stream;
 mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,6 +112,23 @@ impl IngestConfig {
                     stream.name, stream.table
                 ))
                 .with_hint("choose another table for the stream"));
+            }
+        }
+        let mut tables: BTreeMap<&Key, &StreamConfig> = BTreeMap::new();
+        for stream in streams {
+            let other = *tables.entry(&stream.table).or_insert(stream);
+            let differing = [
+                ("dedup", other.dedup != stream.dedup),
+                ("retain", other.retain != stream.retain),
+            ];
+            if let Some((setting, _)) = differing.iter().find(|(_, differs)| *differs) {
+                return Err(Error::invalid(format!(
+                    "streams '{}' and '{}' write to {} with different `{setting}`",
+                    other.name, stream.name, stream.table
+                ))
+                .with_hint(
+                    "it belongs to the table: write the same in both, or give them two tables",
+                ));
             }
         }
         Ok(())

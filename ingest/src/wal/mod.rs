@@ -89,6 +89,7 @@ pub(crate) struct Log {
     writer: LogWriter,
     thread: Option<JoinHandle<()>>,
     losses: Vec<Loss>,
+    counters: Arc<Counters>,
     before: Option<u64>,
     failed: watch::Receiver<Option<Error>>,
 }
@@ -112,8 +113,7 @@ impl Log {
     /// # Errors
     /// File errors, and `Unsupported` for a log of another version.
     pub(crate) fn open(options: LogOptions, counters: Arc<Counters>) -> Result<Self> {
-        std::fs::create_dir_all(&options.dir)
-            .map_err(|e| segment::io_error("create", &options.dir, e))?;
+        create_dir(&options.dir).map_err(|e| segment::io_error("create", &options.dir, e))?;
         let mut found = recover::recover(&options.dir, Redeliveries::new(options.depth))?;
         for loss in &found.losses {
             tracing::error!("{loss}");
@@ -124,6 +124,7 @@ impl Log {
         let losses = std::mem::take(&mut found.losses);
         let before = found.before;
         let shared = Arc::new(Shared::new(segments, found.next, &options));
+        let told = Arc::clone(&counters);
         let writer = writer::Writer::new(options, Arc::clone(&shared), found, counters);
         let thread = std::thread::Builder::new()
             .name("ingest-log".into())
@@ -137,6 +138,7 @@ impl Log {
             },
             thread: Some(thread),
             losses,
+            counters: told,
             before,
             failed,
         })
@@ -164,7 +166,7 @@ impl Log {
 
     /// Follows the log from its first record.
     pub(crate) fn reader(&self) -> LogReader {
-        LogReader::new(Arc::clone(&self.shared))
+        LogReader::new(Arc::clone(&self.shared), Arc::clone(&self.counters))
     }
 
     /// The last durable record's position, 0 for none.
@@ -276,6 +278,9 @@ impl History {
     pub(crate) fn between(&self, from: u64, to: u64) -> Vec<Stretch> {
         let mut stretches = self.stretches();
         stretches.retain(|s| s.last > from && s.base <= to);
+        for stretch in &mut stretches {
+            stretch.last = stretch.last.min(to);
+        }
         stretches
     }
 
@@ -292,14 +297,27 @@ impl Retention {
     /// Everything up to `position` is in the lake: segments that are neither needed for replay nor
     /// for the dedup window go.
     pub(crate) fn committed(&self, position: u64) {
-        for path in self.0.commit(position) {
-            remove(&path);
-        }
+        let gone = self.0.commit(position);
+        self.0.remove(gone);
     }
 }
 
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::warn!(file = %path.display(), %error, "cannot remove a log segment");
+/// Creates the log's folder, durable with its name.
+fn create_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => std::fs::File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file of the log; false when it is still there.
+fn remove(path: &Path) -> bool {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(file = %path.display(), %error, "cannot remove a log segment");
+            false
+        }
+        _ => true,
     }
 }

@@ -1,6 +1,7 @@
 //! Follows the log in order: from memory while the reader keeps up, else from the segment files.
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use catalog::{Error, Result};
 use tokio::sync::watch;
 
 use super::record::{self, HEADER, Parsed, Record};
-use super::segment::io_error;
+use super::segment::{Loss, io_error};
 use super::shared::{Shared, Take};
+use crate::stats::Counters;
 
 /// Bytes read from a file at a time.
 const CHUNK: usize = 1 << 20;
@@ -22,6 +24,8 @@ pub(crate) struct LogReader {
     durable: watch::Receiver<u64>,
     next: u64,
     cursor: Option<Cursor>,
+    /// Told what damage has cost.
+    counters: Arc<Counters>,
 }
 
 /// A place in a segment file.
@@ -41,12 +45,13 @@ impl Cursor {
 }
 
 impl LogReader {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, counters: Arc<Counters>) -> Self {
         Self {
             durable: shared.follow(),
             shared,
             next: 1,
             cursor: None,
+            counters,
         }
     }
 
@@ -112,31 +117,65 @@ impl LogReader {
             _ => start,
         };
         let from = self.next;
-        let (records, cursor, ended) =
-            tokio::task::spawn_blocking(move || read_chunk(cursor, from, until))
-                .await
-                .map_err(|e| Error::internal("reading the log failed").with_source(e))??;
-        self.cursor = Some(cursor);
-        if ended && records.is_empty() {
+        let chunk = tokio::task::spawn_blocking(move || read_chunk(cursor, from, until))
+            .await
+            .map_err(|e| Error::internal("reading the log failed").with_source(e))??;
+        if let Some(positions) = chunk.lost.filter(|lost| *lost.end() >= from) {
+            self.lost(&chunk.cursor, chunk.offset, positions);
+        }
+        self.cursor = Some(chunk.cursor);
+        if chunk.ended && chunk.records.is_empty() {
             self.next = until.min(last + 1);
         }
-        Ok(records)
+        Ok(chunk.records)
+    }
+
+    fn lost(&self, cursor: &Cursor, offset: u64, positions: RangeInclusive<u64>) {
+        let loss = Loss {
+            path: cursor.path.clone(),
+            offset: offset as usize,
+            from: *positions.start(),
+            to: *positions.end(),
+            acknowledged: true,
+        };
+        tracing::error!("{loss}");
+        self.counters.lost(loss.to_string());
     }
 }
 
-/// Records of positions `from..until` in the next chunk at the cursor, the cursor after them, and
-/// whether the file holds none of those positions beyond.
-fn read_chunk(mut cursor: Cursor, from: u64, until: u64) -> Result<(Vec<Record>, Cursor, bool)> {
+/// What the next chunk at a cursor holds.
+struct Chunk {
+    records: Vec<Record>,
+    /// The place after them.
+    cursor: Cursor,
+    /// Where the chunk began.
+    offset: u64,
+    /// Whether the file holds no wanted position beyond.
+    ended: bool,
+    /// Positions that damage at its beginning has cost.
+    lost: Option<RangeInclusive<u64>>,
+}
+
+/// Records of positions `from..until` in the next chunk at the cursor.
+fn read_chunk(mut cursor: Cursor, from: u64, until: u64) -> Result<Chunk> {
     let file = File::open(&cursor.path).map_err(|e| io_error("open", &cursor.path, e))?;
-    let mut chunk = read_at(&file, &cursor, CHUNK)?;
-    if let Some(len) = record::record_len(&chunk).filter(|len| *len > chunk.len()) {
-        chunk = read_at(&file, &cursor, len)?;
+    let mut bytes = read_at(&file, &cursor, CHUNK)?;
+    if let Some(len) = record::record_len(&bytes).filter(|len| *len > bytes.len()) {
+        bytes = read_at(&file, &cursor, len)?;
     }
+    let start = cursor.offset;
     let mut records = Vec::new();
     let mut offset = 0;
-    while let Parsed::Record(record, end) = record::parse(&chunk, offset) {
+    let chunk = |records, cursor: Cursor, by: usize, ended, lost| Chunk {
+        records,
+        cursor: cursor.moved(by),
+        offset: start,
+        ended,
+        lost,
+    };
+    while let Parsed::Record(record, end) = record::parse(&bytes, offset) {
         if record.position >= until {
-            return Ok((records, cursor.moved(offset), true));
+            return Ok(chunk(records, cursor, offset, true, None));
         }
         offset = end;
         cursor.expected = record.position + 1;
@@ -145,20 +184,22 @@ fn read_chunk(mut cursor: Cursor, from: u64, until: u64) -> Result<(Vec<Record>,
         }
     }
     if offset > 0 {
-        return Ok((records, cursor.moved(offset), false));
+        return Ok(chunk(records, cursor, offset, false, None));
     }
     // Not one record here: step over damage, or be at the end.
     let rest = read_at(&file, &cursor, usize::MAX)?;
     let found = (rest.len() >= HEADER)
         .then(|| record::resync(&rest, 0, cursor.expected))
         .flatten();
+    let expected = cursor.expected;
+    let missing = |next: u64| (next > expected).then(|| expected..=next - 1);
     match found {
         Some(at) => {
-            tracing::warn!(file = %cursor.path.display(), offset = cursor.offset, "stepping over damage in the log");
             cursor.expected = record::read_u64(&rest[at..], 8);
-            Ok((records, cursor.moved(at), false))
+            let lost = missing(cursor.expected.min(until));
+            Ok(chunk(records, cursor, at, false, lost))
         }
-        None => Ok((records, cursor, true)),
+        None => Ok(chunk(records, cursor, 0, true, missing(until))),
     }
 }
 

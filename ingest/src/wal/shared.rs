@@ -23,6 +23,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Rings when segments were committed or the log is to stop.
     changed: Condvar,
+    /// Files of segments that are no longer needed, oldest first.
+    unneeded: Mutex<VecDeque<PathBuf>>,
     durable: watch::Sender<u64>,
     window: usize,
     log_bytes: u64,
@@ -89,6 +91,7 @@ impl Shared {
                 ages: found.into_iter().collect(),
             }),
             changed: Condvar::new(),
+            unneeded: Mutex::default(),
             durable: watch::Sender::new(next - 1),
             window: options.window,
             log_bytes: options.log_bytes,
@@ -258,6 +261,15 @@ impl Shared {
         drop(state);
         self.changed.notify_all();
         gone
+    }
+
+    /// Removes files of segments. One that cannot be removed is tried again with the next ones, and
+    /// stays with all after it: a log with a hole would be taken for a damaged one.
+    pub(super) fn remove(&self, gone: Vec<PathBuf>) {
+        let unneeded = self.unneeded.lock();
+        let mut unneeded = unneeded.unwrap_or_else(PoisonError::into_inner);
+        unneeded.extend(gone);
+        while unneeded.pop_front_if(|path| super::remove(path)).is_some() {}
     }
 
     /// Committed segments, which are only kept so that a restart recognises redeliveries.

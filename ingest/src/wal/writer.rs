@@ -128,9 +128,8 @@ impl Writer {
             let mut backoff = Backoff::up_to(LONGEST_PAUSE);
             while let Err(error) = self.write_batch() {
                 self.stall(&error);
-                for path in self.shared.give_up_window() {
-                    remove(&path);
-                }
+                let gone = self.shared.give_up_window();
+                self.shared.remove(gone);
                 if !self.shared.wait_for_change(backoff.next_delay()) {
                     return;
                 }

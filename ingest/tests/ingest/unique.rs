@@ -156,3 +156,15 @@ async fn columns_given_while_running_meet_the_rows_that_wait() {
     ingest.shutdown().await.unwrap();
     assert_eq!(house.values().await, (0..15).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_one_table_agree_on_its_columns() {
+    let house = House::new();
+    let ingest = start(&house).await;
+    let mut streams = config(&house).streams;
+    streams.push(StreamConfig::new("more", "more/{pump}", table()));
+    let error = ingest.set_streams(&streams).unwrap_err();
+    assert!(error.to_string().contains("dedup"), "{error}");
+    streams[1].dedup = streams[0].dedup.clone();
+    ingest.set_streams(&streams).unwrap();
+}
