@@ -37,8 +37,10 @@ pub(super) struct Reload {
     running: Settings,
     origin: Origin,
     path: PathBuf,
-    /// The file as it was when it was last looked at; none when it was not there.
-    seen: Option<Vec<u8>>,
+    /// The file as it was when it was last judged; none when it was not there.
+    judged: Option<Vec<u8>>,
+    /// What it has become since, as seen at the last look.
+    pending: Option<Option<Vec<u8>>>,
     streams: StreamsPart,
     broken: Broken,
 }
@@ -49,7 +51,8 @@ impl Reload {
         let origin = running.origin.clone()?;
         Some(Self {
             running: running.clone(),
-            seen: origin.text.clone(),
+            judged: origin.text.clone(),
+            pending: None,
             path: origin.file(),
             origin,
             streams,
@@ -66,15 +69,16 @@ impl Reload {
             .map_err(|e| Error::internal("cannot listen for signals").with_source(e))?;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
-                _ = hangup.recv() => {}
+                () = tokio::time::sleep(INTERVAL) => self.look(Asked::No).await,
+                _ = hangup.recv() => self.look(Asked::Yes).await,
                 () = stop.cancelled() => return Ok(()),
             }
-            self.look().await;
         }
     }
 
-    async fn look(&mut self) {
+    /// A change applies once two looks in a row agree on it, as an editor may be half way through
+    /// writing the file; at once where somebody asked for it.
+    async fn look(&mut self, asked: Asked) {
         let now = match tokio::fs::read(&self.path).await {
             Ok(text) => Some(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -83,26 +87,58 @@ impl Reload {
                 return;
             }
         };
-        if now == self.seen {
+        let before = self.pending.take();
+        let changed = now != self.judged;
+        // What did not apply may do so by now: it may have failed for what is around it.
+        let again = self.broken.reason().is_some() || asked == Asked::Yes;
+        if !changed && !again {
             return;
         }
-        self.seen = now;
-        let file = self.path.display();
-        match self.apply().await {
-            Ok(changed) => {
-                self.broken.set(None);
-                tracing::info!(%file, changed, "the streams of the changed configuration apply");
-            }
-            Err(error) => {
-                tracing::error!(%file, %error, "the changed configuration does not apply, going on as before");
-                self.broken.set(Some(error.to_string()));
-            }
+        if changed && asked == Asked::No && before.as_ref() != Some(&now) {
+            self.pending = Some(now);
+            return;
         }
+        match self.judge(now.as_deref(), asked).await {
+            Ok(None) => return,
+            Ok(Some(streams)) => {
+                let file = self.path.display();
+                self.broken.set(None);
+                tracing::info!(%file, changed = streams, "the streams of the configuration apply");
+            }
+            Err(error) => self.refuse(&error),
+        }
+        self.judged = now;
     }
 
-    /// Whether the streams are others now.
-    async fn apply(&self) -> Result<bool> {
+    fn refuse(&self, error: &Error) {
+        let reason = error.to_string();
+        if self.broken.reason().as_ref() != Some(&reason) {
+            let file = self.path.display();
+            tracing::error!(%file, %error, "the changed configuration does not apply, going on as before");
+        }
+        self.broken.set(Some(reason));
+    }
+
+    /// Whether the streams are others now; none when the file is `now` no more.
+    async fn judge(&self, now: Option<&[u8]>, asked: Asked) -> Result<Option<bool>> {
+        let file = self.path.display();
+        if now.is_none() && self.streams.of_file().await > 0 {
+            return Err(
+                Error::not_found(format!("{file} is gone, going on with its streams"))
+                    .with_hint("put it back, or start again without it"),
+            );
+        }
         let settings = self.origin.read_again()?;
+        let text = settings.origin.as_ref().and_then(|it| it.text.as_deref());
+        if text != now {
+            return Ok(None);
+        }
+        if settings.streams.is_empty() && asked == Asked::No && self.streams.of_file().await > 0 {
+            return Err(Error::conflict(format!(
+                "{file} has no streams any more, going on with those it had"
+            ))
+            .with_hint("send SIGHUP or start again if that is meant"));
+        }
         let others = self.running.differing(&settings);
         if !others.is_empty() {
             tracing::warn!(
@@ -110,6 +146,69 @@ impl Reload {
                 "these settings were changed too, which needs a restart"
             );
         }
-        self.streams.set_file(&settings.streams).await
+        self.streams.set_file(&settings.streams).await.map(Some)
+    }
+}
+
+/// Whether somebody asked for the file to be looked at, by SIGHUP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::IngestPart;
+    use super::super::streams::Given;
+    use super::*;
+
+    const STREAM: &str = "[[stream]]\nname = \"a\"\ntopic = \"a/{b}\"\ntable = \"t.a\"\n";
+
+    async fn follow(path: &std::path::Path) -> Reload {
+        let settings = Settings::load(Some(path), |_| None, &[]).unwrap();
+        let streams = StreamsPart::new(&settings, Given::default(), IngestPart::new(None));
+        streams.set_file(&settings.streams).await.unwrap();
+        Reload::new(&settings, streams, Broken::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_without_streams_takes_none_away_unless_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, STREAM).unwrap();
+        let mut reload = follow(&path).await;
+        for text in [None, Some(""), Some("[[stream]]\nname = \"b")] {
+            match text {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            reload.look(Asked::No).await;
+            reload.look(Asked::No).await;
+            assert!(reload.broken.reason().is_some(), "{text:?}");
+            assert_eq!(reload.streams.of_file().await, 1, "{text:?}");
+            std::fs::write(&path, STREAM).unwrap();
+            reload.look(Asked::No).await;
+            reload.look(Asked::No).await;
+            assert_eq!(reload.broken.reason(), None, "{text:?}");
+        }
+        std::fs::write(&path, "").unwrap();
+        reload.look(Asked::Yes).await;
+        assert_eq!(reload.broken.reason(), None);
+        assert_eq!(reload.streams.of_file().await, 0);
+    }
+
+    #[tokio::test]
+    async fn an_edit_applies_once_two_looks_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, STREAM).unwrap();
+        let mut reload = follow(&path).await;
+        let more = STREAM.replace("\"a\"", "\"c\"").replace("a/", "c/");
+        std::fs::write(&path, format!("{STREAM}{more}")).unwrap();
+        reload.look(Asked::No).await;
+        assert_eq!(reload.streams.of_file().await, 1);
+        reload.look(Asked::No).await;
+        assert_eq!(reload.streams.of_file().await, 2);
     }
 }

@@ -33,6 +33,11 @@ impl IngestPart {
         self.failure.get().map(String::as_str)
     }
 
+    /// Whether this process ingests.
+    pub(super) async fn is_running(&self) -> bool {
+        self.running.read().await.is_some()
+    }
+
     /// Its counters while it runs.
     pub(super) async fn stats(&self) -> Option<IngestStats> {
         self.running.read().await.as_ref().map(Ingest::stats)
@@ -56,23 +61,30 @@ impl IngestPart {
 
     /// What [`Ingest::check_table`] says of the stream.
     pub(super) async fn check_table(&self, stream: &StreamConfig) -> Result<()> {
-        match self.running.read().await.as_ref() {
-            Some(ingest) => ingest.check_table(stream).await,
+        let running = self.running.read().await;
+        let check = running.as_ref().map(|ingest| ingest.check_table(stream));
+        drop(running);
+        match check {
+            Some(check) => check.await,
             None => Ok(()),
         }
     }
 
     /// Commits every row received so far.
     pub(super) async fn flush(&self) -> Result<()> {
-        match self.running.read().await.as_ref() {
-            Some(ingest) => ingest.flush().await,
+        let running = self.running.read().await;
+        let flush = running.as_ref().map(Ingest::flush);
+        drop(running);
+        match flush {
+            Some(flush) => flush.await,
             None => Ok(()),
         }
     }
 
     /// Stops it after a last flush.
     pub(super) async fn shutdown(&self) -> Result<()> {
-        match self.running.write().await.take() {
+        let ingest = self.running.write().await.take();
+        match ingest {
             Some(ingest) => ingest.shutdown().await,
             None => Ok(()),
         }

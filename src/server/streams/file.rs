@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use catalog::{Error, Result};
 use ingest::StreamConfig;
+use uuid::Uuid;
 
 const FILE: &str = "streams.json";
 
@@ -38,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<StreamConfig>> {
 pub(super) fn write(path: &Path, streams: &[StreamConfig]) -> Result<()> {
     let text = serde_json::to_vec_pretty(streams)
         .map_err(|e| Error::internal("streams have no JSON form").with_source(e))?;
-    let staged = path.with_extension("json.new");
+    let staged = path.with_extension(format!("json.{}.new", Uuid::new_v4()));
     let put = || {
         let mut file = File::create(&staged)?;
         file.write_all(&text)?;
@@ -49,7 +50,11 @@ pub(super) fn write(path: &Path, streams: &[StreamConfig]) -> Result<()> {
             None => Ok(()),
         }
     };
-    put().map_err(|e| failed("write", path, e))
+    put().map_err(|e| {
+        // What is left of it is in nobody's way.
+        let _ = fs::remove_file(&staged);
+        failed("write", path, e)
+    })
 }
 
 fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use catalog::{Error, Result};
 use ingest::StreamConfig;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::file;
 use crate::server::status::IngestPart;
@@ -105,9 +105,26 @@ impl StreamsPart {
     ///
     /// # Errors
     /// `InvalidInput` for a wrong stream, `Conflict` for one of the file, for topics another stream
-    /// takes, and for a table that does not take it. Nothing has changed then.
+    /// takes, for a table that does not take it, and where this process does not ingest. Nothing
+    /// has changed then.
     pub(super) async fn put(&self, stream: StreamConfig) -> Result<bool> {
-        let mut given = self.given.lock().await;
+        if !self.ingest.is_running().await {
+            return Err(Error::conflict("this process does not ingest")
+                .with_hint("send it to a process with the role `ingest`"));
+        }
+        let given = self.given.lock().await.clone();
+        self.with(&given, &stream).await?;
+        // The lake may take its time: others are not held up meanwhile.
+        self.ingest.check_table(&stream).await?;
+        let given = Arc::clone(&self.given).lock_owned().await;
+        let next = self.with(&given, &stream).await?;
+        let new = next.http.len() > given.http.len();
+        self.apply(given, next).await?;
+        Ok(new)
+    }
+
+    /// What there is once `stream` is added or replaced, checked but for its table.
+    async fn with(&self, given: &Given, stream: &StreamConfig) -> Result<Given> {
         given.refuse_of_file(&stream.name)?;
         let mut next = given.clone();
         let place = next.http.iter().position(|known| known.name == stream.name);
@@ -116,10 +133,8 @@ impl StreamsPart {
             None => next.http.push(stream.clone()),
         }
         self.ingest.check_streams(&next.valid()).await?;
-        refuse_overlap(&next, &stream)?;
-        self.ingest.check_table(&stream).await?;
-        self.apply(&mut given, next).await?;
-        Ok(place.is_none())
+        refuse_overlap(&next, stream)?;
+        Ok(next)
     }
 
     /// Takes a stream away. Messages of its topics become dead letters from then on.
@@ -127,14 +142,19 @@ impl StreamsPart {
     /// # Errors
     /// `NotFound`, and `Conflict` for a stream of the file.
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
-        let mut given = self.given.lock().await;
+        let given = Arc::clone(&self.given).lock_owned().await;
         given.refuse_of_file(name)?;
         let mut next = given.clone();
         next.http.retain(|stream| stream.name != name);
         if next.http.len() == given.http.len() {
             return Err(no_stream(name));
         }
-        self.apply(&mut given, next).await
+        self.apply(given, next).await
+    }
+
+    /// How many streams the configuration file has.
+    pub(crate) async fn of_file(&self) -> usize {
+        self.given.lock().await.file.len()
     }
 
     /// Makes `streams` those of the file; false when they are it already.
@@ -142,7 +162,7 @@ impl StreamsPart {
     /// # Errors
     /// `InvalidInput`, and then nothing has changed.
     pub(crate) async fn set_file(&self, streams: &[StreamConfig]) -> Result<bool> {
-        let mut given = self.given.lock().await;
+        let given = Arc::clone(&self.given).lock_owned().await;
         if given.file == streams {
             return Ok(false);
         }
@@ -150,22 +170,28 @@ impl StreamsPart {
             file: streams.to_vec(),
             http: given.http.clone(),
         };
-        self.apply(&mut given, next).await?;
+        self.apply(given, next).await?;
         Ok(true)
     }
 
-    /// Keeps `next` first, so that a crash right after the change does not take it back.
-    async fn apply(&self, given: &mut Given, next: Given) -> Result<()> {
-        let valid = next.valid();
-        self.ingest.check_streams(&valid).await?;
-        if next.http != given.http {
-            let (path, http) = (self.path.clone(), next.http.clone());
-            let written = tokio::task::spawn_blocking(move || file::write(&path, &http)).await;
-            written.map_err(|e| Error::internal("writing streams ended").with_source(e))??;
-        }
-        self.ingest.set_streams(&valid).await?;
-        *given = next;
-        Ok(())
+    /// Keeps `next` first, so that a crash right after the change does not take it back. Goes on to
+    /// its end when whoever asked has gone, so that no other change meets it half way.
+    async fn apply(&self, mut given: OwnedMutexGuard<Given>, next: Given) -> Result<()> {
+        let (path, ingest) = (self.path.clone(), self.ingest.clone());
+        let applied = tokio::spawn(async move {
+            let valid = next.valid();
+            ingest.check_streams(&valid).await?;
+            if next.http != given.http {
+                let http = next.http.clone();
+                let written = tokio::task::spawn_blocking(move || file::write(&path, &http)).await;
+                written.map_err(|e| Error::internal("writing streams ended").with_source(e))??;
+            }
+            ingest.set_streams(&valid).await?;
+            *given = next;
+            Ok(())
+        });
+        let applied = applied.await;
+        applied.map_err(|e| Error::internal("changing streams ended").with_source(e))?
     }
 }
 
