@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catalog::{Error, Result};
+use ingest::StreamConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,8 @@ pub(super) struct Reload {
     judged: Option<Vec<u8>>,
     /// What it has become since, as seen at the last look.
     pending: Option<Option<Vec<u8>>>,
+    /// Whether settings were ever taken from the file.
+    was_there: bool,
     streams: StreamsPart,
     broken: Broken,
 }
@@ -53,6 +56,7 @@ impl Reload {
             running: running.clone(),
             judged: origin.text.clone(),
             pending: None,
+            was_there: origin.text.is_some(),
             path: origin.file(),
             origin,
             streams,
@@ -107,6 +111,7 @@ impl Reload {
             }
             Err(error) => self.refuse(&error),
         }
+        self.was_there |= self.broken.reason().is_none() && now.is_some();
         self.judged = now;
     }
 
@@ -122,7 +127,7 @@ impl Reload {
     /// Whether the streams are others now; none when the file is `now` no more.
     async fn judge(&self, now: Option<&[u8]>, asked: Asked) -> Result<Option<bool>> {
         let file = self.path.display();
-        if now.is_none() && self.streams.of_file().await > 0 {
+        if now.is_none() && self.was_there {
             return Err(
                 Error::not_found(format!("{file} is gone, going on with its streams"))
                     .with_hint("put it back, or start again without it"),
@@ -133,7 +138,8 @@ impl Reload {
         if text != now {
             return Ok(None);
         }
-        if settings.streams.is_empty() && asked == Asked::No && self.streams.of_file().await > 0 {
+        let named = !names_none(&self.streams.of_file().await);
+        if named && names_none(&settings.streams) && asked == Asked::No {
             return Err(Error::conflict(format!(
                 "{file} has no streams any more, going on with those it had"
             ))
@@ -148,6 +154,11 @@ impl Reload {
         }
         self.streams.set_file(&settings.streams).await.map(Some)
     }
+}
+
+/// Whether these are the streams of a file that names none: an empty file has the default ones.
+fn names_none(streams: &[StreamConfig]) -> bool {
+    streams.is_empty() || streams == Settings::default().streams
 }
 
 /// Whether somebody asked for the file to be looked at, by SIGHUP.
@@ -186,7 +197,7 @@ mod tests {
             reload.look(Asked::No).await;
             reload.look(Asked::No).await;
             assert!(reload.broken.reason().is_some(), "{text:?}");
-            assert_eq!(reload.streams.of_file().await, 1, "{text:?}");
+            assert_eq!(reload.streams.of_file().await[0].name, "a", "{text:?}");
             std::fs::write(&path, STREAM).unwrap();
             reload.look(Asked::No).await;
             reload.look(Asked::No).await;
@@ -195,7 +206,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         reload.look(Asked::Yes).await;
         assert_eq!(reload.broken.reason(), None);
-        assert_eq!(reload.streams.of_file().await, 0);
+        assert_eq!(reload.streams.of_file().await, Settings::default().streams);
     }
 
     #[tokio::test]
@@ -207,8 +218,8 @@ mod tests {
         let more = STREAM.replace("\"a\"", "\"c\"").replace("a/", "c/");
         std::fs::write(&path, format!("{STREAM}{more}")).unwrap();
         reload.look(Asked::No).await;
-        assert_eq!(reload.streams.of_file().await, 1);
+        assert_eq!(reload.streams.of_file().await.len(), 1);
         reload.look(Asked::No).await;
-        assert_eq!(reload.streams.of_file().await, 2);
+        assert_eq!(reload.streams.of_file().await.len(), 2);
     }
 }

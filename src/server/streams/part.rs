@@ -152,9 +152,9 @@ impl StreamsPart {
         self.apply(given, next).await
     }
 
-    /// How many streams the configuration file has.
-    pub(crate) async fn of_file(&self) -> usize {
-        self.given.lock().await.file.len()
+    /// The streams of the configuration file.
+    pub(crate) async fn of_file(&self) -> Vec<StreamConfig> {
+        self.given.lock().await.file.clone()
     }
 
     /// Makes `streams` those of the file; false when they are it already.
