@@ -57,6 +57,9 @@ struct State {
     sealed: u64,
     /// Everything up to here is committed and dropped.
     dropped: u64,
+    /// Queries have seen rows up to here before decoding started over: until it is there again
+    /// they wait.
+    shown: u64,
     /// Rows and bytes after `sealed`.
     open: Size,
     /// Bytes of all batches.
@@ -122,12 +125,15 @@ impl Buffer {
 
     /// Starts, or starts over, above everything the lake already has.
     pub(crate) fn start_at(&self, watermark: u64) {
-        *self.state() = State {
+        let mut state = self.state();
+        *state = State {
             decoded: watermark,
             sealed: watermark,
             dropped: watermark,
+            shown: state.decoded.max(state.shown),
             ..State::default()
         };
+        drop(state);
         self.decoded.send_replace(watermark);
         self.room.notify_waiters();
     }
@@ -301,7 +307,7 @@ impl Buffer {
     pub(crate) fn rows_after(&self, key: &Key, snapshot: &Snapshot) -> HotCut {
         let watermark = snapshot.watermark(&self.ingester).unwrap_or(self.floor);
         let mut state = self.state();
-        if state.dropped > watermark {
+        if state.dropped > watermark || state.decoded < state.shown {
             return HotCut::Gone;
         }
         let hot = state.tables.get(key).into_iter().flatten();

@@ -108,6 +108,22 @@ async fn nothing_decoded_is_empty_above_the_start_and_gone_below() {
     assert!(buffer.seal().is_none());
 }
 
+/// Regression: rows that a query had seen were missing until they were decoded again.
+#[tokio::test]
+async fn what_was_seen_does_not_vanish_while_decoding_starts_over() {
+    let buffer = buffer(1_000, usize::MAX);
+    publish(&buffer, 1.0, 10);
+    publish(&buffer, 2.0, 20);
+    buffer.start_at(10);
+    assert_eq!(values(&buffer, 10).await, None);
+    publish(&buffer, 2.0, 15);
+    buffer.start_at(12);
+    publish(&buffer, 2.0, 15);
+    assert_eq!(values(&buffer, 12).await, None, "decoded up to 20 before");
+    publish(&buffer, 3.0, 20);
+    assert_eq!(values(&buffer, 12).await, Some(vec![2.0, 3.0]));
+}
+
 #[tokio::test]
 async fn small_batches_are_merged() {
     let buffer = buffer(usize::MAX, usize::MAX);
