@@ -14,21 +14,29 @@
 //! # Ok(()) }
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(dead_code, unused_imports)]
 
 pub mod metrics;
 pub mod xgboost;
 
 mod dataset;
 mod manifest;
+mod neural;
 mod predict;
 mod registry;
 mod spec;
 mod train;
+mod trainers;
 
-pub use dataset::Class;
+pub use dataset::{Class, Normalisation, Scale};
 pub use manifest::{Artifact, Feature, Lineage, Manifest, Rows, Signature};
 pub use metrics::Metrics;
+pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
 pub use registry::{ModelInfo, models};
-pub use spec::{DatasetSpec, Task, TrainSpec, Trainer, XgboostSpec};
+pub use spec::{
+    AutoencoderSpec, DatasetSpec, GruSpec, Normalise, NormaliseSpec, Split, Task,
+    TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec, XgboostSpec,
+};
 pub use train::{TrainOutcome, TrainProgress, train};
+pub use trainers::Predictions;

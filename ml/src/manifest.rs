@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use catalog::{CommitId, Key};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Class;
+use crate::dataset::{Class, Normalisation};
 use crate::metrics::Metrics;
 use crate::spec::{Task, Trainer};
 
 /// The manifest layout this version writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// All that is known about one trained model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,8 +35,14 @@ pub struct Manifest {
     pub signature: Signature,
     /// The rows it was trained on.
     pub lineage: Lineage,
-    /// Boosting rounds.
+    /// How features are scaled.
+    #[serde(default)]
+    pub normalisation: Normalisation,
+    /// Boosting rounds or epochs.
     pub rounds: u32,
+    /// How much each feature counts, by name, where the trainer can tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub importance: BTreeMap<String, f64>,
     /// The trainer's parameters, by name.
     pub parameters: BTreeMap<String, String>,
     /// How well it does on the test part.
@@ -48,7 +54,7 @@ pub struct Manifest {
 pub struct Artifact {
     /// Its path, relative to the lake's base.
     pub path: String,
-    /// The encoding: `xgboost-ubjson`.
+    /// The encoding: `xgboost-ubjson` or `safetensors`.
     pub format: String,
     /// SHA-256 of the bytes, in hex; also the object's name.
     pub sha256: String,
@@ -61,11 +67,27 @@ pub struct Artifact {
 pub struct Signature {
     /// The columns it reads, in the order of the model's inputs.
     pub features: Vec<Feature>,
-    /// The column it predicts.
-    pub label: Feature,
+    /// The column it predicts; none where nothing is labelled.
+    pub label: Option<Feature>,
     /// The classes in the order of the model's outputs; empty for regression.
     /// Of two classes the second is the positive one.
     pub classes: Vec<Class>,
+    /// The features, by name, that a forecast is of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    /// The columns that name a series.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<String>,
+    /// Rows of a sample: 1, or the length of a window.
+    #[serde(default = "one")]
+    pub length: usize,
+    /// Rows that a forecast is of.
+    #[serde(default)]
+    pub horizon: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// A column of the data set.
@@ -85,8 +107,8 @@ pub struct Lineage {
     pub commit: CommitId,
     /// The data set's SQL.
     pub sql: String,
-    /// The column rows were split by.
-    pub time: String,
+    /// The column rows were ordered by.
+    pub time: Option<String>,
     /// Columns left out of the features.
     pub exclude: Vec<String>,
     /// The part asked for the test.
@@ -98,10 +120,13 @@ pub struct Lineage {
 }
 
 /// Row counts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Rows learned from.
     pub train: u64,
+    /// Rows that early stopping, calibration and intervals were fitted on.
+    #[serde(default)]
+    pub validation: u64,
     /// Rows tested on.
     pub test: u64,
     /// Rows left out because they have no label.

@@ -25,7 +25,7 @@ use crate::manifest::Manifest;
 use crate::metrics::{is_positive, most_likely};
 use crate::registry::{self, LoadedModel};
 use crate::spec::Task;
-use crate::xgboost::Predictions;
+use crate::trainers::Predictions;
 
 /// Runs `sql` at `reference` and predicts every row of it with `model` as it is
 /// there: on a branch the rows not yet committed are included.
@@ -107,7 +107,7 @@ impl Plan {
                 .map(|f| arrow::array::new_empty_array(f.data_type()))
                 .collect()
         } else {
-            let answer = model.predict(&to_numbers(rows, &self.features)?)?;
+            let answer = model.predict(to_numbers(rows, &self.features)?)?;
             added_columns(&model.manifest, &answer)
         });
         RecordBatch::try_new(Arc::clone(&self.output), columns)
@@ -148,7 +148,7 @@ fn added_fields(manifest: &Manifest) -> Vec<Field> {
         Some(Class::Text(_)) => DataType::Utf8,
     };
     let mut fields = vec![Field::new("prediction", prediction, false)];
-    if manifest.task != Task::Regression {
+    if matches!(manifest.task, Task::Binary | Task::Multiclass) {
         fields.push(Field::new("probability", DataType::Float64, false));
     }
     if manifest.task == Task::Binary {
@@ -161,7 +161,9 @@ fn added_columns(manifest: &Manifest, answer: &Predictions) -> Vec<ArrayRef> {
     let classes = &manifest.signature.classes;
     let values = &answer.values;
     match manifest.task {
-        Task::Regression => vec![doubles(values.iter().copied())],
+        Task::Regression | Task::Forecast | Task::Anomaly => {
+            vec![doubles(values.iter().copied())]
+        }
         Task::Binary => {
             let chosen: Vec<usize> = values
                 .iter()

@@ -11,8 +11,8 @@ use crate::dataset::Dataset;
 use crate::manifest::{Artifact, FORMAT_VERSION, Lineage, Manifest, Signature};
 use crate::metrics::{BinaryMetrics, Metrics, MulticlassMetrics, RegressionMetrics};
 use crate::registry;
-use crate::spec::{Task, TrainSpec, XgboostSpec};
-use crate::xgboost::{self, Fit, Library};
+use crate::spec::{Task, TrainSpec};
+use crate::trainers::{self, Fitted, Learner, Predictor};
 
 /// Who training commits are by.
 const AUTHOR: &str = "pumphouse";
@@ -63,96 +63,110 @@ pub async fn train(
     branch: &str,
     progress: &mut (dyn FnMut(TrainProgress) + Send),
 ) -> Result<TrainOutcome> {
-    let library = xgboost::library()?;
     let head = lake.catalog().head(branch).await?;
     registry::check_key(&head, &spec.model)?;
+    let task = spec.task();
     let pinned = match &spec.dataset.reference {
         // The model will hold the commit, which must not be on its way out.
         Some(reference) => lake.catalog().resolve_to_build_on(reference).await?,
         None => head,
     };
-    let dataset = Dataset::read(lake, engine, &spec.dataset, spec.xgboost.task, &pinned).await?;
+    let dataset = Dataset::read(lake, engine, spec, &pinned).await?;
     tracing::info!(model = %spec.model, commit = %dataset.commit, rows = dataset.rows.train, "training");
     let dataset = Arc::new(dataset);
-    let fit = boost(library, &spec.xgboost, &dataset, progress).await?;
-    let metrics = measure(spec.xgboost.task, &dataset, &fit);
-    let artifact = registry::put_artifact(lake, &spec.model, fit.bytes).await?;
-    let manifest = manifest(spec, library, &dataset, artifact, metrics);
+    let fitted = fit(trainers::learner(spec)?, &dataset, progress).await?;
+    let bytes = fitted.bytes.clone();
+    let artifact = registry::put_artifact(lake, &spec.model, spec.trainer, bytes).await?;
+    let mut manifest = manifest(spec, &dataset, artifact, &fitted);
+    let predictor = trainers::load(&manifest, &fitted.bytes)?;
+    manifest.metrics = blocking(move || measure(task, &dataset, &*predictor)).await?;
     commit(lake, manifest, branch).await
 }
 
 /// Trains on a thread of its own and hands its rounds to `progress` on this one.
-async fn boost(
-    library: &'static Library,
-    spec: &XgboostSpec,
+async fn fit(
+    learner: Box<dyn Learner>,
     dataset: &Arc<Dataset>,
     progress: &mut (dyn FnMut(TrainProgress) + Send),
-) -> Result<Fit> {
+) -> Result<Fitted> {
     let (sender, mut rounds) = mpsc::unbounded_channel();
-    let (spec, data) = (spec.clone(), Arc::clone(dataset));
+    let data = Arc::clone(dataset);
     let training = tokio::task::spawn_blocking(move || {
-        let on_round = |round| sender.send(round).is_ok();
-        xgboost::fit(
-            library,
-            &spec,
-            data.classes.len(),
-            &data.train,
-            &data.test,
-            on_round,
-        )
+        learner.fit(&data, &mut |round| sender.send(round).is_ok())
     });
     while let Some(round) = rounds.recv().await {
         progress(round);
     }
-    let fit = training
+    let fitted = training
         .await
         .map_err(|e| Error::internal("training broke off").with_source(e))??;
-    fit.ok_or_else(|| Error::internal("training stopped although nobody asked for it"))
+    fitted.ok_or_else(|| Error::internal("training stopped although nobody asked for it"))
 }
 
-fn measure(task: Task, dataset: &Dataset, fit: &Fit) -> Metrics {
-    let (truth, predicted) = (&dataset.test.labels, &fit.test.values);
-    match task {
-        Task::Binary => Metrics::Binary(BinaryMetrics::of(truth, predicted)),
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::internal("measuring the model broke off").with_source(e))?
+}
+
+/// How well the model does on the test part.
+fn measure(task: Task, dataset: &Dataset, predictor: &dyn Predictor) -> Result<Metrics> {
+    let truth = &dataset.test.labels;
+    let predicted = predictor
+        .predict(&dataset.samples(&dataset.test.ends))?
+        .values;
+    Ok(match task {
+        Task::Binary => Metrics::Binary(BinaryMetrics::of(truth, &predicted)),
         Task::Multiclass => {
-            Metrics::Multiclass(MulticlassMetrics::of(truth, predicted, &dataset.classes))
+            Metrics::Multiclass(MulticlassMetrics::of(truth, &predicted, &dataset.classes))
         }
-        Task::Regression => Metrics::Regression(RegressionMetrics::of(truth, predicted)),
-    }
+        Task::Regression => Metrics::Regression(RegressionMetrics::of(truth, &predicted)),
+        Task::Forecast | Task::Anomaly => {
+            return Err(Error::unsupported(format!("{task} has no metrics yet")));
+        }
+    })
 }
 
-fn manifest(
-    spec: &TrainSpec,
-    library: &Library,
-    dataset: &Dataset,
-    artifact: Artifact,
-    metrics: Metrics,
-) -> Manifest {
+fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fitted) -> Manifest {
+    let data = &spec.dataset;
+    let name = |i: &usize| dataset.features.get(*i).map(|f| f.name.clone());
+    let names = dataset.features.iter().map(|f| f.name.clone());
     Manifest {
         format_version: FORMAT_VERSION,
         model: spec.model.clone(),
         trainer: spec.trainer,
-        trainer_version: library.version(),
+        trainer_version: fitted.library.clone(),
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
-        task: spec.xgboost.task,
+        task: spec.task(),
         artifact,
         signature: Signature {
             features: dataset.features.clone(),
             label: dataset.label.clone(),
             classes: dataset.classes.clone(),
+            targets: match spec.task() {
+                Task::Forecast => dataset.targets.iter().filter_map(name).collect(),
+                _ => Vec::new(),
+            },
+            group: data.group.clone(),
+            length: dataset.length,
+            horizon: dataset.horizon,
         },
         lineage: Lineage {
             commit: dataset.commit,
-            sql: spec.dataset.sql.clone(),
-            time: spec.dataset.time.clone(),
-            exclude: spec.dataset.exclude.clone(),
-            test_fraction: spec.dataset.test_fraction,
+            sql: data.sql.clone(),
+            time: data.time.clone(),
+            exclude: data.exclude.clone(),
+            test_fraction: data.test_fraction,
             split_at: dataset.split_at.clone(),
             rows: dataset.rows,
         },
-        rounds: spec.xgboost.rounds,
-        parameters: spec.xgboost.parameters.clone(),
-        metrics,
+        normalisation: dataset.normalisation.clone(),
+        rounds: fitted.rounds,
+        parameters: fitted.parameters.clone(),
+        importance: names.zip(fitted.importance.iter().copied()).collect(),
+        metrics: Metrics::default(),
     }
 }
 

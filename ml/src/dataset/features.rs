@@ -9,8 +9,8 @@ use crate::spec::DatasetSpec;
 /// The columns of a data set by their role, as positions.
 #[derive(Debug)]
 pub(super) struct Columns {
-    pub(super) time: usize,
-    pub(super) label: usize,
+    pub(super) time: Option<usize>,
+    pub(super) label: Option<usize>,
     pub(super) features: Vec<usize>,
 }
 
@@ -18,10 +18,14 @@ impl Columns {
     /// Finds the columns `spec` names; the rest are features.
     pub(super) fn of(schema: &Schema, spec: &DatasetSpec) -> Result<Columns> {
         no_duplicates(schema)?;
-        let time = position(schema, &spec.time, "dataset.time")?;
-        let label = position(schema, &spec.label, "dataset.label")?;
-        let mut left_out = vec![time, label];
-        for name in &spec.exclude {
+        let find = |name: &Option<String>, field| {
+            let name = name.as_ref();
+            name.map(|name| position(schema, name, field)).transpose()
+        };
+        let time = find(&spec.time, "dataset.time")?;
+        let label = find(&spec.label, "dataset.label")?;
+        let mut left_out: Vec<usize> = time.into_iter().chain(label).collect();
+        for name in spec.exclude.iter().chain(&spec.group) {
             left_out.push(position(schema, name, "dataset.exclude")?);
         }
         let mut features = Vec::new();
@@ -123,14 +127,8 @@ mod tests {
     use super::*;
 
     fn spec(exclude: &[&str]) -> DatasetSpec {
-        DatasetSpec {
-            sql: "select 1".into(),
-            reference: None,
-            time: "t".into(),
-            label: "y".into(),
-            exclude: exclude.iter().map(|e| (*e).into()).collect(),
-            test_fraction: 0.25,
-        }
+        let text = format!("sql = 'select 1'\ntime = 't'\nlabel = 'y'\nexclude = {exclude:?}");
+        toml::from_str(&text).unwrap()
     }
 
     fn rows(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {

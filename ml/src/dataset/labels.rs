@@ -37,7 +37,7 @@ impl fmt::Display for Class {
 }
 
 /// The labels of a data set.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Labels {
     /// One per row: a class number, or the value itself.
     pub(super) values: Vec<f32>,

@@ -6,20 +6,47 @@ use arrow::util::display::array_value_to_string;
 use catalog::{Error, Result};
 
 use super::features::Columns;
+use crate::spec::{DatasetSpec, Split};
 
-/// Where the test part begins.
+/// Where the parts begin, in sorted rows.
 #[derive(Debug, PartialEq)]
-pub(super) struct Split {
-    /// Rows before it.
-    pub(super) train: usize,
-    /// The first time in it, as text.
+pub(super) struct Cut {
+    /// Rows before the validation part.
+    pub(super) validation: usize,
+    /// Rows before the test part.
+    pub(super) test: usize,
+    /// The first time of the test part, as text.
     pub(super) at: String,
+}
+
+/// Cuts sorted rows into training, validation and test, in this order of time.
+pub(super) fn cut(rows: &RecordBatch, columns: &Columns, spec: &DatasetSpec) -> Result<Cut> {
+    let (Some(time), Some(name), Split::Time) = (columns.time, &spec.time, spec.split) else {
+        return Err(Error::unsupported("rows are split by time only"));
+    };
+    let time = rows.column(time);
+    let (test, at) = split(time, name, spec.test_fraction)?;
+    if spec.validation_fraction == 0.0 {
+        return Ok(Cut {
+            validation: test,
+            test,
+            at,
+        });
+    }
+    let before = time.slice(0, test);
+    // Training on too little to validate goes on without.
+    let validation = split(&before, name, spec.validation_fraction).map_or(test, |cut| cut.0);
+    Ok(Cut {
+        validation,
+        test,
+        at,
+    })
 }
 
 /// Sorts by time, then by label and features. Rows equal in all of these are
 /// interchangeable, so excluded columns need no look.
 pub(super) fn in_order(rows: &RecordBatch, columns: &Columns) -> Result<RecordBatch> {
-    let mut keys = vec![columns.time, columns.label];
+    let mut keys: Vec<usize> = columns.time.into_iter().chain(columns.label).collect();
     keys.extend(&columns.features);
     let keys: Vec<ArrayRef> = keys.into_iter().map(|i| rows.column(i).clone()).collect();
     let keys = comparable(&keys)?;
@@ -33,7 +60,7 @@ pub(super) fn in_order(rows: &RecordBatch, columns: &Columns) -> Result<RecordBa
 
 /// Cuts sorted rows so that about `fraction` of them are on the later side and
 /// no time is on both: of the two changes of time around the wanted cut, the nearer one.
-pub(super) fn split(time: &ArrayRef, name: &str, fraction: f64) -> Result<Split> {
+fn split(time: &ArrayRef, name: &str, fraction: f64) -> Result<(usize, String)> {
     if time.null_count() > 0 {
         return Err(Error::invalid(format!(
             "column '{name}' has no time in {} rows of the data set",
@@ -58,7 +85,7 @@ pub(super) fn split(time: &ArrayRef, name: &str, fraction: f64) -> Result<Split>
     };
     let at = array_value_to_string(time, train)
         .map_err(|e| Error::invalid(format!("column '{name}' cannot be shown")).with_source(e))?;
-    Ok(Split { train, at })
+    Ok((train, at))
 }
 
 fn comparable(columns: &[ArrayRef]) -> Result<Rows> {
@@ -81,7 +108,7 @@ mod tests {
 
     fn cut(times: &[i64], fraction: f64) -> Result<usize> {
         let times: ArrayRef = Arc::new(Int64Array::from(times.to_vec()));
-        split(&times, "t", fraction).map(|s| s.train)
+        split(&times, "t", fraction).map(|(train, _)| train)
     }
 
     #[test]
@@ -120,8 +147,8 @@ mod tests {
     #[test]
     fn the_order_depends_on_the_rows_alone() {
         let columns = Columns {
-            time: 0,
-            label: 2,
+            time: Some(0),
+            label: Some(2),
             features: vec![1],
         };
         let batch = |order: [usize; 4]| {

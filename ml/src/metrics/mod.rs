@@ -33,6 +33,13 @@ pub enum Metrics {
     Regression(RegressionMetrics),
 }
 
+impl Default for Metrics {
+    /// Of a model that was not measured yet.
+    fn default() -> Self {
+        Metrics::Regression(RegressionMetrics::default())
+    }
+}
+
 impl Metrics {
     /// The overall figures by name, the most telling first.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {

@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How far predictions lie from the truth, in the label's unit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RegressionMetrics {
     /// Root of the mean squared error.
     pub rmse: f64,

@@ -6,7 +6,7 @@
 mod cache;
 mod objects;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
@@ -17,11 +17,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::manifest::{Artifact, FORMAT_VERSION, Manifest};
-use crate::spec::Task;
-use crate::xgboost::{self, Booster, Matrix, Predictions};
-
-/// The encoding of artefacts.
-const FORMAT: &str = "xgboost-ubjson";
+use crate::spec::{Task, Trainer};
+use crate::trainers::{self, Predictions, Predictor};
 
 /// Manifests that are read at the same time when models are listed.
 const CONCURRENT_READS: usize = 8;
@@ -64,12 +61,18 @@ pub async fn models(lake: &Lake, reference: &str) -> Result<Vec<ModelInfo>> {
 }
 
 /// Writes the trained bytes and says where they lie.
-pub(crate) async fn put_artifact(lake: &Lake, key: &Key, bytes: Vec<u8>) -> Result<Artifact> {
+pub(crate) async fn put_artifact(
+    lake: &Lake,
+    key: &Key,
+    trainer: Trainer,
+    bytes: Vec<u8>,
+) -> Result<Artifact> {
     let size = bytes.len() as u64;
-    let (path, digest) = objects::put(lake, key, "ubj", bytes).await?;
+    let (format, extension) = trainers::format(trainer);
+    let (path, digest) = objects::put(lake, key, extension, bytes).await?;
     Ok(Artifact {
         path: path.to_string(),
-        format: FORMAT.to_owned(),
+        format: format.to_owned(),
         sha256: digest.to_string(),
         size,
     })
@@ -121,32 +124,34 @@ pub(crate) fn check_key(head: &Snapshot, key: &Key) -> Result<()> {
 /// A model that is ready to predict.
 pub(crate) struct LoadedModel {
     pub(crate) manifest: Manifest,
-    // One prediction at a time: XGBoost does not promise more for one model.
-    booster: Mutex<Booster<'static>>,
+    predictor: Box<dyn Predictor>,
 }
 
 impl LoadedModel {
-    /// What the model answers to rows of its features; blocks.
-    pub(crate) fn predict(&self, values: &[f32]) -> Result<Predictions> {
-        let columns = self.manifest.signature.features.len();
-        let rows = Matrix::new(xgboost::library()?, values, columns)?;
-        let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = booster.predict(&rows)?;
-        if answer.outputs != self.outputs() {
+    /// What the model answers to samples as they are in the lake, each `length` x features
+    /// numbers; blocks.
+    pub(crate) fn predict(&self, mut samples: Vec<f32>) -> Result<Predictions> {
+        let manifest = &self.manifest;
+        manifest.normalisation.apply(&mut samples, None);
+        let answer = self.predictor.predict(&samples)?;
+        let outputs = self.outputs();
+        if outputs.is_some_and(|outputs| answer.outputs != outputs) {
             return Err(Error::corrupt(format!(
-                "model {} answers {} values a row, and its manifest says {}",
-                self.manifest.model,
-                answer.outputs,
-                self.outputs()
+                "model {} answers {} values a row, which is not what its manifest says",
+                manifest.model, answer.outputs
             )));
         }
         Ok(answer)
     }
 
-    fn outputs(&self) -> usize {
+    /// The values of a sample, where the manifest says.
+    fn outputs(&self) -> Option<usize> {
+        let signature = &self.manifest.signature;
         match self.manifest.task {
-            Task::Multiclass => self.manifest.signature.classes.len(),
-            Task::Binary | Task::Regression => 1,
+            Task::Multiclass => Some(signature.classes.len()),
+            Task::Binary | Task::Anomaly => Some(1),
+            Task::Forecast => Some(signature.horizon * signature.targets.len()),
+            Task::Regression => None,
         }
     }
 }
@@ -171,12 +176,12 @@ pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc
         return Ok(model);
     }
     let manifest = read_manifest(lake, &location).await?;
-    let booster = read_booster(lake, &manifest.artifact)
+    let predictor = read_predictor(lake, &manifest)
         .await
         .map_err(|e| e.context(format!("model {key}")))?;
     let model = Arc::new(LoadedModel {
         manifest,
-        booster: Mutex::new(booster),
+        predictor,
     });
     cache::put(&location, &model);
     Ok(model)
@@ -219,9 +224,10 @@ async fn read_manifest(lake: &Lake, location: &str) -> Result<Manifest> {
     serde_json::from_slice(&bytes).map_err(corrupt)
 }
 
-async fn read_booster(lake: &Lake, artifact: &Artifact) -> Result<Booster<'static>> {
+async fn read_predictor(lake: &Lake, manifest: &Manifest) -> Result<Box<dyn Predictor>> {
+    let artifact = &manifest.artifact;
     let path = Path::parse(&artifact.path)
         .map_err(|e| Error::corrupt(format!("'{}' is no path", artifact.path)).with_source(e))?;
     let bytes = objects::get(lake.store(), &path, &artifact.sha256).await?;
-    Booster::from_bytes(xgboost::library()?, &bytes)
+    trainers::load(manifest, &bytes)
 }

@@ -7,6 +7,7 @@ use catalog::{Error, ErrorKind, Result};
 use super::Library;
 use super::api::{Api, Handle, Size};
 use super::matrix::Matrix;
+use crate::trainers::Predictions;
 
 /// An XGBoost model. Not to be used by two threads at once; moving it is fine.
 #[derive(Debug)]
@@ -18,15 +19,6 @@ pub struct Booster<'lib> {
 // SAFETY: the handle is owned by this value alone; what XGBoost keeps per thread
 // are result buffers, which are copied before a call returns.
 unsafe impl Send for Booster<'_> {}
-
-/// What a model answers: for each row `outputs` values, one row after the other.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Predictions {
-    /// The values: probabilities of classes, of the positive class, or numbers.
-    pub values: Vec<f32>,
-    /// Values per row.
-    pub outputs: usize,
-}
 
 impl<'lib> Booster<'lib> {
     /// An untrained model that will see these matrices.

@@ -4,7 +4,6 @@
 //! CPU or the CUDA build. `make xgboost` fetches it.
 mod api;
 mod booster;
-mod fit;
 mod locate;
 mod log;
 mod matrix;
@@ -14,10 +13,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use catalog::{Error, ErrorKind, Result};
 
-pub use booster::{Booster, Predictions};
+pub use booster::Booster;
 pub use matrix::Matrix;
-
-pub(crate) use fit::{Fit, fit};
 
 use api::Api;
 
@@ -109,6 +106,22 @@ impl Library {
             path: path.to_owned(),
             version,
         })
+    }
+
+    /// Begins to note what XGBoost logs on this thread.
+    pub(crate) fn capture_log(&self) -> Result<()> {
+        log::capture(&self.api)
+    }
+
+    /// Refuses parameters that XGBoost has logged as unused since.
+    pub(crate) fn refuse_unused_parameters(&self) -> Result<()> {
+        match log::unused_parameters() {
+            None => Ok(()),
+            Some(names) => Err(Error::invalid(format!(
+                "XGBoost has no use for the parameter {names}"
+            ))
+            .with_hint("check the spelling under [xgboost], or leave it out")),
+        }
     }
 
     /// Its version, such as `3.4.1`.

@@ -1,0 +1,18 @@
+//! What neural trainers share: named parameters with seeded initial values, and the loop that
+//! fits them. Networks are candle tensors on one device.
+mod learn;
+mod params;
+
+pub use learn::Schedule;
+
+pub(crate) use learn::{Learned, Problem, learn};
+pub(crate) use params::{Linear, Params, device};
+
+use catalog::{Error, ErrorKind};
+
+/// A failure of candle: the message, without its stack.
+pub(crate) fn failed(error: candle_core::Error) -> Error {
+    let message = error.to_string();
+    let line = message.lines().next().unwrap_or_default().to_owned();
+    Error::new(ErrorKind::Internal, format!("the network failed: {line}")).with_source(error)
+}
