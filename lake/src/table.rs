@@ -30,6 +30,8 @@ pub struct ScanFile {
     pub partition_spec_id: i32,
     /// Data sequence number: files of later commits have higher ones.
     pub sequence_number: i64,
+    /// The snapshot that added the file.
+    pub snapshot_id: Option<i64>,
     /// The row-level deletes a scan of the file must apply, oldest first.
     pub deletes: Arc<[Arc<DeleteFile>]>,
 }
@@ -49,6 +51,7 @@ impl ScanFile {
             file: Arc::new(entry.data_file().clone()),
             partition_spec_id: spec_id,
             sequence_number,
+            snapshot_id: entry.snapshot_id(),
             deletes: match deletes.is_empty() {
                 true => Arc::default(),
                 false => deletes.of(entry.data_file(), spec_id, sequence_number),

@@ -129,6 +129,7 @@ async fn scan_files(
             file: Arc::new(entry.data_file().clone()),
             partition_spec_id: listed.spec_id,
             sequence_number: entry.sequence_number().unwrap_or_default(),
+            snapshot_id: entry.snapshot_id(),
             deletes: Arc::default(),
         })
     });

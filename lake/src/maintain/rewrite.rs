@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use catalog::{Error, Operation, Result, Store};
 use futures::{Stream, StreamExt, TryStreamExt};
 use iceberg::spec::{DataFile, Operation as SnapshotKind, PrimitiveType, Type};
@@ -19,7 +19,8 @@ use super::merge_files::{self, Failure};
 use super::{CompactOptions, dedup};
 use crate::lake::Lake;
 use crate::producer::{AddedFile, SnapshotChange};
-use crate::read::{Gone, Reader};
+use crate::read::{Gone, Reader, RowStream};
+use crate::recorded::{self, committed_at};
 use crate::stage::without_use;
 use crate::table::{ScanFile, Table};
 use crate::write::{self, Bounds, Layout, Sink};
@@ -65,6 +66,7 @@ pub(super) async fn rewrite(
         };
         let mut group = Work {
             store,
+            table: table.clone(),
             reader,
             gone,
             files,
@@ -107,6 +109,7 @@ fn number(table: &Table, files: &[ScanFile]) -> i64 {
 
 struct Work {
     store: Store,
+    table: Table,
     reader: Reader,
     gone: Arc<Gone>,
     files: Vec<ScanFile>,
@@ -115,7 +118,7 @@ struct Work {
 
 impl Work {
     async fn write(&mut self, table: &Table) -> Result<Vec<DataFile>> {
-        let layout = Layout::of(table)?;
+        let layout = Layout::with_times(table)?;
         let memory = usize::try_from(self.memory).unwrap_or(usize::MAX);
         let rows: u64 = self.files.iter().map(|file| file.file.record_count()).sum();
         let large = rows.saturating_mul(row_bytes(&layout.schema)) > self.memory / 4;
@@ -126,7 +129,7 @@ impl Work {
                 budget: usize::MAX,
             };
             let held = futures::stream::iter(held.into_iter().map(Ok));
-            return write::write_bounded(&self.store, table, held, bounds).await;
+            return write::write_bounded(&self.store, table, layout, held, bounds).await;
         }
         self.files.truncate(FAN_IN);
         if self.is_sorted(&layout) {
@@ -144,7 +147,8 @@ impl Work {
             file_bytes: memory / 4,
             budget: memory / 2,
         };
-        write::write_bounded(&self.store, table, self.rows(&layout), bounds).await
+        let rows = self.rows(&layout);
+        write::write_bounded(&self.store, table, Layout::with_times(table)?, rows, bounds).await
     }
 
     /// All rows, if they take no more than `most` bytes and can be sorted at once.
@@ -173,14 +177,23 @@ impl Work {
 
     /// The rows, file after file.
     fn rows<'a>(&'a self, layout: &Layout) -> impl Stream<Item = Result<RecordBatch>> + 'a {
-        let schema = Arc::clone(&layout.schema);
+        let (schema, times) = (Arc::clone(&layout.schema), layout.has_times());
         let files = futures::stream::iter(&self.files);
         files
             .then(move |file| {
                 let schema = Arc::clone(&schema);
-                async move { self.reader.rows(file, &schema, &self.gone).await }
+                async move { self.file(file, &schema, times).await }
             })
             .try_flatten()
+    }
+
+    /// The rows of one file.
+    async fn file(&self, file: &ScanFile, schema: &SchemaRef, times: bool) -> Result<RowStream> {
+        let rows = self.reader.rows(file, schema, &self.gone).await?;
+        Ok(match times {
+            true => recorded::filled(rows, committed_at(self.table.metadata(), file)),
+            false => rows,
+        })
     }
 
     async fn merge(&self, table: &Table, layout: &Layout) -> Result<Vec<DataFile>, Failure> {
@@ -209,7 +222,7 @@ impl Work {
     async fn merge_into(&self, layout: &Layout, sink: &mut Sink<'_>) -> Result<(), Failure> {
         let mut streams = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            let rows = self.reader.rows(file, &layout.schema, &self.gone);
+            let rows = self.file(file, &layout.schema, layout.has_times());
             streams.push(rows.await?);
         }
         merge_files::merge(layout, streams, sink).await

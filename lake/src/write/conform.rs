@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use catalog::{Error, Key, Result};
 use iceberg::spec::SchemaRef as TableSchemaRef;
 
+use super::layout::Layout;
 use crate::error;
 use crate::schema;
 use crate::shape::Shape;
@@ -22,10 +23,11 @@ pub(super) struct Conform {
 }
 
 impl Conform {
-    pub(super) fn new(table: &Table) -> Self {
+    /// Into the columns of `layout`.
+    pub(super) fn new(table: &Table, layout: &Layout) -> Self {
         Self {
             key: table.key().clone(),
-            schema: table.arrow_schema(),
+            schema: Arc::clone(&layout.schema),
             table: Arc::clone(table.metadata().current_schema()),
         }
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::partition::Partitioning;
 use crate::create::BLOOM_PREFIX;
 use crate::error;
+use crate::recorded;
 use crate::table::Table;
 
 /// A column as Parquet files hold it: one for each field that is not nested itself.
@@ -47,12 +48,23 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(table: &Table) -> Result<Self> {
+        Self::new(table, table.arrow_schema())
+    }
+
+    /// The same with the time each row was committed as the last column; without it where the
+    /// table has a column of that name.
+    pub(crate) fn with_times(table: &Table) -> Result<Self> {
+        let columns = table.arrow_schema();
+        Self::new(table, recorded::with_time(&columns).unwrap_or(columns))
+    }
+
+    fn new(table: &Table, schema: SchemaRef) -> Result<Self> {
         let metadata = table.metadata();
         let sort = sort(metadata);
         let order_id = i32::try_from(metadata.default_sort_order_id()).ok();
         Ok(Self {
-            schema: table.arrow_schema(),
-            leaves: leaves(table)?,
+            leaves: leaves(table, &schema)?,
+            schema,
             partitioning: Partitioning::of(metadata)?,
             sort_order_id: order_id.filter(|_| !sort.is_empty()),
             sort,
@@ -61,9 +73,16 @@ impl Layout {
         })
     }
 
+    /// Whether rows come with the time they were committed.
+    pub(crate) fn has_times(&self) -> bool {
+        let last = self.leaves.last();
+        last.is_some_and(|leaf| leaf.id == recorded::COMMITTED_AT_ID)
+    }
+
     /// A new file's location, in a partition's folder.
     pub(super) fn new_location(&self, folder: &str) -> String {
-        let (table, name) = (&self.location, Uuid::new_v4());
+        // Its name tells when it was begun, once the snapshot that added it has expired.
+        let (table, name) = (&self.location, Uuid::now_v7());
         match folder {
             "" => format!("{table}/data/{name}.parquet"),
             folder => format!("{table}/data/{folder}/{name}.parquet"),
@@ -71,8 +90,8 @@ impl Layout {
     }
 }
 
-fn leaves(table: &Table) -> Result<Vec<Leaf>> {
-    let parquet = ArrowSchemaConverter::new().convert(&table.arrow_schema());
+fn leaves(table: &Table, schema: &SchemaRef) -> Result<Vec<Leaf>> {
+    let parquet = ArrowSchemaConverter::new().convert(schema);
     let parquet = parquet.map_err(error::parquet("the table's columns have no Parquet form"))?;
     let metadata = table.metadata();
     let leaves = parquet.columns().iter().map(|column| {
@@ -87,6 +106,15 @@ fn leaves(table: &Table) -> Result<Vec<Leaf>> {
 fn leaf(metadata: &TableMetadata, column: &ColumnDescriptor) -> Option<Leaf> {
     let basic = column.self_type().get_basic_info();
     let id = basic.has_id().then(|| basic.id())?;
+    if id == recorded::COMMITTED_AT_ID {
+        return Some(Leaf {
+            id,
+            kind: PrimitiveType::Timestamptz,
+            path: column.path().clone(),
+            repeated: false,
+            bloom: false,
+        });
+    }
     let schema = metadata.current_schema();
     let name = schema.name_by_field_id(id)?;
     let bloom = metadata.properties().get(&format!("{BLOOM_PREFIX}{name}"));

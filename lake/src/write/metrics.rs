@@ -16,6 +16,7 @@ use parquet::file::statistics::Statistics;
 use super::layout::{Layout, Leaf};
 use super::leaves::leaf_values;
 use crate::error;
+use crate::recorded::COMMITTED_AT_ID;
 
 /// Statistics of one file, by field id.
 #[derive(Default)]
@@ -46,7 +47,8 @@ impl Metrics {
     /// lists.
     pub(super) fn count(&mut self, layout: &Layout, rows: &RecordBatch) {
         let leaves = layout.leaves.iter().zip(leaf_values(rows));
-        for (leaf, values) in leaves.filter(|(leaf, _)| !leaf.repeated) {
+        let counted = |leaf: &Leaf| !leaf.repeated && leaf.id != COMMITTED_AT_ID;
+        for (leaf, values) in leaves.filter(|(leaf, _)| counted(leaf)) {
             *self.null_counts.entry(leaf.id).or_default() += values.null_count() as u64;
             if let Some(nans) = values.nan_count() {
                 *self.nan_counts.entry(leaf.id).or_default() += nans;
@@ -56,7 +58,9 @@ impl Metrics {
 
     /// Takes sizes, counts and bounds from the footer of the file that was written.
     pub(super) fn bound(&mut self, layout: &Layout, footer: &ParquetMetaData) -> Result<()> {
-        for (at, leaf) in layout.leaves.iter().enumerate() {
+        let leaves = layout.leaves.iter().enumerate();
+        // Manifests know of the table's columns only.
+        for (at, leaf) in leaves.filter(|(_, leaf)| leaf.id != COMMITTED_AT_ID) {
             let groups = footer.row_groups().iter();
             let chunks: Vec<_> = groups.map(|group| group.column(at)).collect();
             self.add(leaf, &chunks)?;

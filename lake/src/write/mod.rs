@@ -48,7 +48,7 @@ pub(crate) async fn write(
     batches: Vec<RecordBatch>,
 ) -> Result<Vec<DataFile>> {
     let layout = Arc::new(Layout::of(table)?);
-    let conform = Arc::new(Conform::new(table));
+    let conform = Arc::new(Conform::new(table, &layout));
     let mut files = Vec::new();
     for chunk in chunks(&batches) {
         let (layout, conform) = (Arc::clone(&layout), Arc::clone(&conform));
@@ -63,17 +63,18 @@ pub(crate) async fn write_stream(
     table: &Table,
     batches: impl Stream<Item = Result<RecordBatch>>,
 ) -> Result<Vec<DataFile>> {
-    stream::write(store, table, batches, stream::BOUNDS).await
+    stream::write(store, table, Layout::of(table)?, batches, stream::BOUNDS).await
 }
 
-/// The same with other bounds.
+/// The same with other bounds, laid out otherwise.
 pub(crate) async fn write_bounded(
     store: &Store,
     table: &Table,
+    layout: Layout,
     batches: impl Stream<Item = Result<RecordBatch>>,
     bounds: Bounds,
 ) -> Result<Vec<DataFile>> {
-    stream::write(store, table, batches, bounds).await
+    stream::write(store, table, layout, batches, bounds).await
 }
 
 /// Writes rows that are sorted together, one file a partition.

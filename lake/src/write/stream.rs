@@ -61,13 +61,14 @@ struct Gathering<'a> {
 pub(super) async fn write(
     store: &Store,
     table: &Table,
+    layout: Layout,
     batches: impl Stream<Item = Result<RecordBatch>>,
     bounds: Bounds,
 ) -> Result<Vec<DataFile>> {
     let mut gathering = Gathering {
         store,
-        layout: Arc::new(Layout::of(table)?),
-        conform: Arc::new(Conform::new(table)),
+        conform: Arc::new(Conform::new(table, &layout)),
+        layout: Arc::new(layout),
         bounds,
         waiting: HashMap::new(),
         bytes: 0,
@@ -169,7 +170,9 @@ mod tests {
         let meta = CommitMeta::new("test", "test");
         let table = lake.create_table("main", &key, &spec, meta).await.unwrap();
         let batches = futures::stream::iter((0..50).map(|n| Ok(rows(n * 100))));
-        let files = write(lake.store(), &table, batches, bounds).await.unwrap();
+        let layout = Layout::of(&table).unwrap();
+        let files = write(lake.store(), &table, layout, batches, bounds);
+        let files = files.await.unwrap();
         (files.len(), files.iter().map(DataFile::record_count).sum())
     }
 

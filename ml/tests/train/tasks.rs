@@ -10,7 +10,10 @@ async fn two_classes() {
     let outcome = fixture.train(&spec, "main").await.unwrap();
     let manifest = outcome.manifest;
     assert_eq!(manifest.task, Task::Binary);
-    assert_eq!(manifest.lineage.rows.train + manifest.lineage.rows.validation, 1800);
+    assert_eq!(
+        manifest.lineage.rows.train + manifest.lineage.rows.validation,
+        1800
+    );
     assert_eq!(manifest.lineage.rows.test, 600);
     let classes = [Class::Boolean(false), Class::Boolean(true)];
     assert_eq!(manifest.signature.classes, classes);

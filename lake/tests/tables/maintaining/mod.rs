@@ -5,6 +5,7 @@ mod keys;
 mod many_commits;
 mod property;
 mod retaining;
+mod times;
 mod together;
 
 use std::time::Duration;
