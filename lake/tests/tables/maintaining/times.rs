@@ -63,7 +63,11 @@ async fn compacted_rows_keep_the_time_of_their_commit() {
 async fn a_column_that_is_not_there_is_named() {
     let lake = lake().await;
     let table = created(&lake).await;
-    let error = lake.rows_with_times(&table, &["cycle"]).await.err().unwrap();
+    let error = lake
+        .rows_with_times(&table, &["cycle"])
+        .await
+        .err()
+        .unwrap();
     assert!(error.message().contains("'cycle'"), "{error}");
     assert!(error.hint().unwrap().contains("cycles"), "{error}");
 }
