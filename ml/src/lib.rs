@@ -21,6 +21,7 @@ pub mod xgboost;
 
 mod dataset;
 mod manifest;
+pub mod monitor;
 mod neural;
 mod predict;
 mod registry;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Class, Normalisation};
 use crate::metrics::Metrics;
+use crate::monitor::Profile;
 use crate::spec::{Task, Trainer};
 
 /// The manifest layout this version writes, and the newest it reads.
@@ -47,6 +48,9 @@ pub struct Manifest {
     pub parameters: BTreeMap<String, String>,
     /// How well it does on the test part.
     pub metrics: Metrics,
+    /// What its rows and answers looked like, to tell later ones from.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 /// The trained bytes: an immutable object of the lake's store.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::dataset::Dataset;
 use crate::manifest::{Artifact, FORMAT_VERSION, Lineage, Manifest, Signature};
 use crate::metrics::{BinaryMetrics, Metrics, MulticlassMetrics, RegressionMetrics};
+use crate::monitor::{self, Distribution, Profile};
 use crate::registry;
 use crate::spec::{Task, TrainSpec};
 use crate::trainers::{self, Fitted, Learner, Predictor};
@@ -79,7 +80,8 @@ pub async fn train(
     let artifact = registry::put_artifact(lake, &spec.model, spec.trainer, bytes).await?;
     let mut manifest = manifest(spec, &dataset, artifact, &fitted);
     let predictor = trainers::load(&manifest, &fitted.bytes)?;
-    manifest.metrics = blocking(move || measure(task, &dataset, &*predictor)).await?;
+    let measured = blocking(move || measure(task, &dataset, &*predictor)).await?;
+    (manifest.metrics, manifest.profile.predictions) = measured;
     commit(lake, manifest, branch).await
 }
 
@@ -111,13 +113,17 @@ async fn blocking<T: Send + 'static>(
         .map_err(|e| Error::internal("measuring the model broke off").with_source(e))?
 }
 
-/// How well the model does on the test part.
-fn measure(task: Task, dataset: &Dataset, predictor: &dyn Predictor) -> Result<Metrics> {
+/// How well the model does on the test part, and what its answers there look like.
+fn measure(
+    task: Task,
+    dataset: &Dataset,
+    predictor: &dyn Predictor,
+) -> Result<(Metrics, Option<Distribution>)> {
     let truth = &dataset.test.labels;
-    let predicted = predictor
-        .predict(&dataset.samples(&dataset.test.ends))?
-        .values;
-    Ok(match task {
+    let answer = predictor.predict(&dataset.samples(&dataset.test.ends))?;
+    let answers = monitor::answers(task, &answer).into_iter();
+    let predicted = answer.values;
+    let metrics = match task {
         Task::Binary => Metrics::Binary(BinaryMetrics::of(truth, &predicted)),
         Task::Multiclass => {
             Metrics::Multiclass(MulticlassMetrics::of(truth, &predicted, &dataset.classes))
@@ -126,7 +132,8 @@ fn measure(task: Task, dataset: &Dataset, predictor: &dyn Predictor) -> Result<M
         Task::Forecast | Task::Anomaly => {
             return Err(Error::unsupported(format!("{task} has no metrics yet")));
         }
-    })
+    };
+    Ok((metrics, Some(Distribution::of(answers))))
 }
 
 fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fitted) -> Manifest {
@@ -167,6 +174,10 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
         parameters: fitted.parameters.clone(),
         importance: names.zip(fitted.importance.iter().copied()).collect(),
         metrics: Metrics::default(),
+        profile: Profile {
+            features: dataset.profile.clone(),
+            predictions: None,
+        },
     }
 }
 

@@ -20,6 +20,7 @@ pub use normalise::{Normalisation, Scale};
 pub(crate) use features::{is_number, to_numbers};
 
 use crate::manifest::{Feature, Rows};
+use crate::monitor::Distribution;
 use crate::spec::TrainSpec;
 
 /// The rows of a training run, the same for the same SQL and commit.
@@ -40,6 +41,8 @@ pub(crate) struct Dataset {
     /// Rows after a window that a forecast is of; 0 for other tasks.
     pub(crate) horizon: usize,
     pub(crate) normalisation: Normalisation,
+    /// Of each feature over the training part, before scaling.
+    pub(crate) profile: Vec<Distribution>,
     pub(crate) train: Part,
     pub(crate) validation: Part,
     pub(crate) test: Part,
@@ -119,6 +122,7 @@ impl Dataset {
             length: 1,
             horizon: 0,
             normalisation: Normalisation::default(),
+            profile: Vec::new(),
             train: Part::default(),
             validation: Part::default(),
             test: Part::default(),
@@ -167,15 +171,18 @@ impl Dataset {
             weights: Vec::new(),
         };
         let count = rows.num_rows();
+        let values = to_numbers(&rows, &columns.features)?;
+        let profile = profile(&values, columns.features.len(), cut.validation);
         Ok(Dataset {
             commit,
             features: columns.features.iter().map(|i| describe(*i)).collect(),
             label: columns.label.map(describe),
             targets: (0..columns.features.len()).collect(),
-            values: to_numbers(&rows, &columns.features)?,
+            values,
             length: 1,
             horizon: 0,
             normalisation: Normalisation::default(),
+            profile,
             train: part(0..cut.validation),
             validation: part(cut.validation..cut.test),
             test: part(cut.test..count),
@@ -189,4 +196,12 @@ impl Dataset {
             },
         })
     }
+}
+
+/// How each of `columns` is spread over the first `rows` rows of `values`.
+fn profile(values: &[f32], columns: usize, rows: usize) -> Vec<Distribution> {
+    let of = |column| (0..rows).map(move |row| values[row * columns + column]);
+    (0..columns)
+        .map(|column| Distribution::of(of(column)))
+        .collect()
 }
