@@ -1,0 +1,106 @@
+//! XGBoost's training and raw prediction beside Python's package of the same version, on the
+//! same data and threads.
+use std::time::Instant;
+
+use ml::xgboost::{Booster, Library, Matrix, library};
+
+use crate::python::Python;
+use crate::report::{Goals, median};
+use crate::{Bench, Result};
+
+const COLUMNS: usize = 30;
+const TREES: u32 = 100;
+const THREADS: usize = 2;
+
+/// Generated rows: what is learned is a noisy nonlinear rule of a few columns.
+struct Data {
+    values: Vec<f32>,
+    labels: Vec<f32>,
+}
+
+/// Prints both sides of each round.
+pub(crate) fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
+    let library = library()?;
+    let data = Data::generate(bench.rows);
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str, numbers: &[f32]| -> Result<String> {
+        let path = folder.path().join(name);
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        std::fs::write(&path, bytes)?;
+        Ok(path.display().to_string())
+    };
+    let mut arguments = vec![file("values", &data.values)?, file("labels", &data.labels)?];
+    arguments.extend([COLUMNS, THREADS, TREES as usize].map(|n| n.to_string()));
+    let mut python = Python::start("xgboost_peer.py", &arguments)?;
+    let theirs = python.hear()?;
+
+    println!("## XGBoost training\n");
+    println!(
+        "{} rows x {COLUMNS} columns, of which a fifth validates, {TREES} trees of depth 6, `hist`, {THREADS} threads, from arrays in memory, both parts evaluated each round. Python xgboost {theirs}, library {}.\n",
+        bench.rows,
+        library.version(),
+    );
+    println!("| round | Python, s | Pumphouse, s | ratio |\n|---|---|---|---|");
+    let mut ratios = Vec::new();
+    for round in 0..=bench.rounds {
+        let theirs: f64 = python.ask("train")?.parse()?;
+        let started = Instant::now();
+        train(library, &data)?;
+        let ours = started.elapsed().as_secs_f64();
+        // The first round warms both sides.
+        if round > 0 {
+            println!(
+                "| {round} | {theirs:.3} | {ours:.3} | {:.3} |",
+                ours / theirs
+            );
+            ratios.push(ours / theirs);
+        }
+    }
+    let ratio = median(ratios);
+    println!("\nMedian ratio: {ratio:.3}.\n");
+    goals.at_most("XGBoost training over Python xgboost", 1.05, ratio);
+    Ok(())
+}
+
+impl Data {
+    fn generate(rows: usize) -> Data {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1_u64 << 24) as f32
+        };
+        let values: Vec<f32> = (0..rows * COLUMNS).map(|_| next()).collect();
+        let label = |row: &[f32]| {
+            let rule = row[0] * row[1] + (6.0 * row[2]).sin() * 0.3 - row[3] * row[4] * row[5];
+            f32::from(u8::from(rule + 0.2 * (next() - 0.5) > 0.2))
+        };
+        let labels = values.chunks_exact(COLUMNS).map(label).collect();
+        Data { values, labels }
+    }
+}
+
+fn train(library: &'static Library, data: &Data) -> Result<Booster<'static>> {
+    let cut = data.labels.len() * 4 / 5;
+    let (learn, check) = data.values.split_at(cut * COLUMNS);
+    let (learned, checked) = data.labels.split_at(cut);
+    let learn = Matrix::new(library, learn, COLUMNS)?.with_labels(learned)?;
+    let check = Matrix::new(library, check, COLUMNS)?.with_labels(checked)?;
+    let mut booster = Booster::new(library, &[&learn, &check])?;
+    for (name, value) in [
+        ("objective", "binary:logistic"),
+        ("max_depth", "6"),
+        ("eta", "0.1"),
+        ("tree_method", "hist"),
+        ("nthread", &THREADS.to_string()),
+        ("seed", "7"),
+    ] {
+        booster.set(name, value)?;
+    }
+    for round in 0..TREES {
+        booster.update(round, &learn)?;
+        booster.evaluate(round, &[(c"train", &learn), (c"validation", &check)])?;
+    }
+    Ok(booster)
+}
