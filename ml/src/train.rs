@@ -1,6 +1,7 @@
 //! One training run: data set, boosting, metrics, and the commit that puts the
 //! model in the catalog.
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use catalog::{CommitId, CommitMeta, Error, Key, Result};
 use lake::Lake;
@@ -18,19 +19,43 @@ use crate::trainers::{self, Fitted, Learner, Predictor};
 /// Who training commits are by.
 const AUTHOR: &str = "pumphouse";
 
-/// What a round of training came to.
+/// What a round of training came to, or where a long one stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainProgress {
-    /// Rounds done, from 1.
+    /// The round, from 1.
     pub round: u32,
+    /// The part of the round that is done: 1 at its end. Only ends are points of a curve.
+    pub share: f64,
     /// Rounds in all.
     pub rounds: u32,
     /// The trainer's own metric, such as `logloss`.
     pub metric: String,
     /// Its value on the rows learned from.
     pub train: f64,
-    /// Its value on the test part; NaN where it has none.
+    /// Its value on the validation part; NaN where there is none.
     pub test: f64,
+    /// How long the rest takes at this pace; none before the pace is known.
+    pub left: Option<Duration>,
+}
+
+impl TrainProgress {
+    /// A round that came to its end with this loss.
+    pub(crate) fn loss(round: u32, rounds: u32, train: f64) -> TrainProgress {
+        TrainProgress {
+            round,
+            share: 1.0,
+            rounds,
+            metric: "loss".into(),
+            train,
+            test: f64::NAN,
+            left: None,
+        }
+    }
+
+    /// The part of the training that is done.
+    pub fn done(&self) -> f64 {
+        (f64::from(self.round) - 1.0 + self.share) / f64::from(self.rounds.max(1))
+    }
 }
 
 /// A trained and committed model.
@@ -96,13 +121,21 @@ async fn fit(
     let training = tokio::task::spawn_blocking(move || {
         learner.fit(&data, &mut |round| sender.send(round).is_ok())
     });
-    while let Some(round) = rounds.recv().await {
+    let started = Instant::now();
+    while let Some(mut round) = rounds.recv().await {
+        round.left = left(started.elapsed(), round.done());
         progress(round);
     }
     let fitted = training
         .await
         .map_err(|e| Error::internal("training broke off").with_source(e))??;
     fitted.ok_or_else(|| Error::internal("training stopped although nobody asked for it"))
+}
+
+/// How long the rest takes, where the part `done` took `elapsed`.
+fn left(elapsed: Duration, done: f64) -> Option<Duration> {
+    let seconds = elapsed.as_secs_f64() * (1.0 - done) / done;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 async fn blocking<T: Send + 'static>(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use catalog::{Error, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use ml::{TrainOutcome, TrainProgress, TrainSpec};
 
 use super::{new_engine, open_lake};
@@ -85,7 +85,14 @@ fn progress_bar() -> ProgressBar {
 fn show(bar: &ProgressBar, progress: &TrainProgress) {
     bar.set_length(progress.rounds.into());
     bar.set_position(progress.round.into());
-    bar.set_message(format!("{} {:.4}", progress.metric, progress.test));
+    let mut message = format!("{} {:.4}", progress.metric, progress.train);
+    if !progress.test.is_nan() {
+        message += &format!(", validation {:.4}", progress.test);
+    }
+    if let Some(left) = progress.left {
+        message += &format!(", {} left", HumanDuration(left));
+    }
+    bar.set_message(message);
 }
 
 fn report(trained: &TrainOutcome) -> Result<()> {

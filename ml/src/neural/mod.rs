@@ -1,10 +1,15 @@
 //! What neural trainers share: named parameters with seeded initial values, and the loop that
 //! fits them. Networks are candle tensors on one device.
+#[cfg(test)]
+pub(crate) mod check;
+mod dropout;
 mod learn;
 mod params;
+mod schedule;
 
-pub use learn::Schedule;
+pub use schedule::Schedule;
 
+pub(crate) use dropout::dropout;
 pub(crate) use learn::{Learned, Problem, learn};
 pub(crate) use params::{Linear, Params, device};
 

@@ -88,11 +88,9 @@ fn progress(round: u32, rounds: u32, line: &str) -> Result<TrainProgress> {
     };
     match (value_of("train-"), value_of("test-")) {
         (Some((metric, train)), Some((_, test))) => Ok(TrainProgress {
-            round: round + 1,
-            rounds,
             metric,
-            train,
             test,
+            ..TrainProgress::loss(round + 1, rounds, train)
         }),
         _ => Err(Error::internal(format!(
             "XGBoost reported a round in a form that is not understood: {line:?}"
