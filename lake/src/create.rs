@@ -49,6 +49,9 @@ pub struct TableSpec {
     pub properties: BTreeMap<String, String>,
     /// The table's folder as an absolute URL in the store; a fresh one by default.
     pub location: Option<String>,
+    /// Which table it is; a fresh identity by default. Tables that were created apart on two
+    /// branches under one identity are one table to a merge, which began empty.
+    pub uuid: Option<Uuid>,
 }
 
 impl Default for TableSpec {
@@ -61,6 +64,7 @@ impl Default for TableSpec {
             bloom: Vec::new(),
             properties: BTreeMap::new(),
             location: None,
+            uuid: None,
         }
     }
 }
@@ -132,7 +136,7 @@ pub(crate) fn new_location(store: &Store, key: &Key, uuid: Uuid) -> String {
 
 /// The metadata of a new table.
 pub(crate) fn metadata(store: &Store, key: &Key, spec: &TableSpec) -> Result<TableMetadata> {
-    let uuid = Uuid::new_v4();
+    let uuid = spec.uuid.unwrap_or_else(Uuid::new_v4);
     let location = match &spec.location {
         Some(location) => {
             let location = location.trim_end_matches('/');

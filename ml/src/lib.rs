@@ -7,7 +7,7 @@
 //! ```no_run
 //! # async fn example(lake: lake::Lake, engine: query::Engine) -> catalog::Result<()> {
 //! let spec = ml::TrainSpec::from_toml(&std::fs::read_to_string("pump_fault.toml").unwrap())?;
-//! let outcome = ml::train(&lake, &engine, &spec, "exp", &mut |_| ()).await?;
+//! let outcome = ml::train(&lake, &engine, &spec, "exp", "ann", &mut |_| ()).await?;
 //! println!("{}", outcome.manifest.metrics);
 //! let sql = "select * from pumps.telemetry";
 //! let (_schema, rows) = ml::predict(&lake, &engine, "ml.pump_fault", "exp", sql).await?;
@@ -19,6 +19,8 @@
 pub mod metrics;
 pub mod xgboost;
 
+mod answer;
+mod calibrate;
 mod dataset;
 mod manifest;
 pub mod monitor;
@@ -26,9 +28,11 @@ mod neural;
 mod predict;
 mod registry;
 mod spec;
+mod tables;
 mod train;
 mod trainers;
 
+pub use calibrate::{Bin, Calibration, Method, Scaling, Scores};
 pub use dataset::{Class, Normalisation, Scale};
 pub use manifest::{Artifact, Feature, Lineage, Manifest, Rows, Signature};
 pub use metrics::Metrics;
@@ -39,5 +43,6 @@ pub use spec::{
     AutoencoderSpec, DatasetSpec, GruSpec, Normalise, NormaliseSpec, Split, Task,
     TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec, XgboostSpec,
 };
+pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};
 pub use trainers::Predictions;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use catalog::{CommitId, Key};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::Calibration;
 use crate::dataset::{Class, Normalisation};
 use crate::metrics::Metrics;
 use crate::monitor::Profile;
@@ -39,6 +40,12 @@ pub struct Manifest {
     /// How features are scaled.
     #[serde(default)]
     pub normalisation: Normalisation,
+    /// What its answers are worth; none where no part of the data set was left for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Of an anomaly score: the most that is normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
     /// Boosting rounds or epochs.
     pub rounds: u32,
     /// How much each feature counts, by name, where the trainer can tell.
@@ -51,6 +58,10 @@ pub struct Manifest {
     /// What its rows and answers looked like, to tell later ones from.
     #[serde(default)]
     pub profile: Profile,
+    /// What came true there of what calibration promised: of intervals `coverage` and mean
+    /// `width`, of probabilities `brier` and `ece`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reliability: BTreeMap<String, f64>,
 }
 
 /// The trained bytes: an immutable object of the lake's store.

@@ -1,23 +1,24 @@
 //! One training run: data set, boosting, metrics, and the commit that puts the
 //! model in the catalog.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catalog::{CommitId, CommitMeta, Error, Key, Result};
+use chrono::Utc;
 use lake::Lake;
 use query::Engine;
 use tokio::sync::mpsc;
 
-use crate::dataset::Dataset;
+use crate::calibrate::{self, Calibration};
+use crate::dataset::{Dataset, Part};
 use crate::manifest::{Artifact, FORMAT_VERSION, Lineage, Manifest, Signature};
 use crate::metrics::{BinaryMetrics, Metrics, MulticlassMetrics, RegressionMetrics};
 use crate::monitor::{self, Distribution, Profile};
 use crate::registry;
 use crate::spec::{Task, TrainSpec};
-use crate::trainers::{self, Fitted, Learner, Predictor};
-
-/// Who training commits are by.
-const AUTHOR: &str = "pumphouse";
+use crate::tables;
+use crate::trainers::{self, Fitted, Learner, Predictions, Predictor};
 
 /// What a round of training came to, or where a long one stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +74,9 @@ pub struct TrainOutcome {
     pub manifest: Manifest,
 }
 
-/// Trains as `spec` says and commits the model to `branch`, replacing an older
-/// one under the same key. `progress` hears of every round.
+/// Trains as `spec` says and commits the model to `branch`, replacing an older one under the
+/// same key, in one commit by `author` with the run's rows in the `ml.*` tables. `progress`
+/// hears of every round.
 ///
 /// The same commit, spec and XGBoost version give the same bytes. Dropping the
 /// future stops the training at the next round and commits nothing.
@@ -87,27 +89,47 @@ pub async fn train(
     engine: &Engine,
     spec: &TrainSpec,
     branch: &str,
+    author: &str,
     progress: &mut (dyn FnMut(TrainProgress) + Send),
 ) -> Result<TrainOutcome> {
+    let started = Instant::now();
     let head = lake.catalog().head(branch).await?;
     registry::check_key(&head, &spec.model)?;
-    let task = spec.task();
+    let (task, coverage) = (spec.task(), spec.coverage);
     let pinned = match &spec.dataset.reference {
         // The model will hold the commit, which must not be on its way out.
         Some(reference) => lake.catalog().resolve_to_build_on(reference).await?,
         None => head,
     };
-    let dataset = Dataset::read(lake, engine, spec, &pinned).await?;
+    let mut dataset = Dataset::read(lake, engine, spec, &pinned).await?;
     tracing::info!(model = %spec.model, commit = %dataset.commit, rows = dataset.rows.train, "training");
+    let learner = trainers::learner(spec)?;
+    let aside = calibrate::set_aside(&mut dataset, task, learner.stops_early());
     let dataset = Arc::new(dataset);
-    let fitted = fit(trainers::learner(spec)?, &dataset, progress).await?;
+    let mut rounds = Vec::new();
+    let mut watch = |round: TrainProgress| {
+        if round.share >= 1.0 {
+            rounds.push(round.clone());
+        }
+        progress(round);
+    };
+    let fitted = fit(learner, &dataset, &mut watch).await?;
     let bytes = fitted.bytes.clone();
     let artifact = registry::put_artifact(lake, &spec.model, spec.trainer, bytes).await?;
     let mut manifest = manifest(spec, &dataset, artifact, &fitted);
     let predictor = trainers::load(&manifest, &fitted.bytes)?;
-    let measured = blocking(move || measure(task, &dataset, &*predictor)).await?;
-    (manifest.metrics, manifest.profile.predictions) = measured;
-    commit(lake, manifest, branch).await
+    let judged = blocking(move || judge(task, coverage, &dataset, &aside, &*predictor)).await?;
+    manifest.metrics = judged.metrics;
+    manifest.profile.predictions = Some(judged.answers);
+    manifest.calibration = judged.calibration;
+    manifest.reliability = judged.reliability;
+    let run = Registration {
+        branch,
+        author,
+        rounds,
+        started,
+    };
+    run.commit(lake, manifest).await
 }
 
 /// Trains on a thread of its own and hands its rounds to `progress` on this one.
@@ -146,27 +168,63 @@ async fn blocking<T: Send + 'static>(
         .map_err(|e| Error::internal("measuring the model broke off").with_source(e))?
 }
 
-/// How well the model does on the test part, and what its answers there look like.
+/// What is known of a model once it has answered.
+struct Judged {
+    metrics: Metrics,
+    /// Its answers to the test part.
+    answers: Distribution,
+    calibration: Option<Calibration>,
+    reliability: BTreeMap<String, f64>,
+}
+
+/// Calibrates the model on the samples set `aside` and measures it on the test part.
+fn judge(
+    task: Task,
+    coverage: f64,
+    dataset: &Dataset,
+    aside: &Part,
+    predictor: &dyn Predictor,
+) -> Result<Judged> {
+    let calibration = calibrate::fit(task, coverage, dataset, aside, predictor)?;
+    let test = &dataset.test;
+    let answer = calibrate::predict(dataset, test, predictor)?;
+    Ok(Judged {
+        metrics: measure(task, dataset, calibration.as_ref(), &answer)?,
+        answers: Distribution::of(monitor::answers(task, &answer).into_iter()),
+        reliability: calibrate::measured(task, calibration.as_ref(), dataset, test, &answer),
+        calibration,
+    })
+}
+
+/// How well the model does on the test part. Classes are those the learner decides for, as
+/// weights have formed it; the log loss is that of the calibrated probabilities.
 fn measure(
     task: Task,
     dataset: &Dataset,
-    predictor: &dyn Predictor,
-) -> Result<(Metrics, Option<Distribution>)> {
+    calibration: Option<&Calibration>,
+    answer: &Predictions,
+) -> Result<Metrics> {
     let truth = &dataset.test.labels;
-    let answer = predictor.predict(&dataset.samples(&dataset.test.ends))?;
-    let answers = monitor::answers(task, &answer).into_iter();
-    let predicted = answer.values;
-    let metrics = match task {
-        Task::Binary => Metrics::Binary(BinaryMetrics::of(truth, &predicted)),
-        Task::Multiclass => {
-            Metrics::Multiclass(MulticlassMetrics::of(truth, &predicted, &dataset.classes))
+    let predicted = &answer.values;
+    let probabilities = calibrate::probabilities(task, calibration, answer);
+    Ok(match task {
+        Task::Binary => Metrics::Binary(BinaryMetrics {
+            log_loss: BinaryMetrics::of(truth, &probabilities).log_loss,
+            ..BinaryMetrics::of(truth, predicted)
+        }),
+        Task::Multiclass => Metrics::Multiclass(MulticlassMetrics {
+            log_loss: MulticlassMetrics::of(truth, &probabilities, &dataset.classes).log_loss,
+            ..MulticlassMetrics::of(truth, predicted, &dataset.classes)
+        }),
+        Task::Regression => {
+            let rows = predicted.chunks_exact(answer.outputs.max(1));
+            let middle: Vec<f32> = rows.map(|row| calibrate::outer(row).1 as f32).collect();
+            Metrics::Regression(RegressionMetrics::of(truth, &middle))
         }
-        Task::Regression => Metrics::Regression(RegressionMetrics::of(truth, &predicted)),
         Task::Forecast | Task::Anomaly => {
             return Err(Error::unsupported(format!("{task} has no metrics yet")));
         }
-    };
-    Ok((metrics, Some(Distribution::of(answers))))
+    })
 }
 
 fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fitted) -> Manifest {
@@ -207,6 +265,9 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
         parameters: fitted.parameters.clone(),
         importance: names.zip(fitted.importance.iter().copied()).collect(),
         metrics: Metrics::default(),
+        reliability: BTreeMap::new(),
+        calibration: None,
+        threshold: None,
         profile: Profile {
             features: dataset.profile.clone(),
             predictions: None,
@@ -214,36 +275,42 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
     }
 }
 
-async fn commit(lake: &Lake, manifest: Manifest, branch: &str) -> Result<TrainOutcome> {
-    let content = registry::put_manifest(lake, &manifest).await?;
-    let message = format!(
-        "train {}: {} on {} test rows; data at {}",
-        manifest.model,
-        manifest.metrics,
-        manifest.lineage.rows.test,
-        manifest.lineage.commit.short()
-    );
-    let catalog::Content::Model {
-        manifest_location, ..
-    } = &content
-    else {
-        return Err(Error::internal("a model's content is no model"));
-    };
-    let manifest_location = manifest_location.clone();
-    let change = registry::PutModel {
-        key: manifest.model.clone(),
-        content,
-    };
-    let meta = CommitMeta::new(AUTHOR, message);
-    let snapshot = lake
-        .catalog()
-        .commit(branch, meta, Arc::new(change))
-        .await?;
-    Ok(TrainOutcome {
-        model: manifest.model.clone(),
-        branch: branch.to_owned(),
-        commit: snapshot.id(),
-        manifest_location,
-        manifest,
-    })
+/// A finished run on its way into the catalog.
+struct Registration<'a> {
+    branch: &'a str,
+    author: &'a str,
+    rounds: Vec<TrainProgress>,
+    started: Instant,
+}
+
+impl Registration<'_> {
+    /// Puts the model and the rows of the run on the branch: all of it or nothing.
+    async fn commit(self, lake: &Lake, manifest: Manifest) -> Result<TrainOutcome> {
+        let (content, manifest_location) = registry::put_manifest(lake, &manifest).await?;
+        let message = format!(
+            "train {}: {} on {} test rows; data at {}",
+            manifest.model,
+            manifest.metrics,
+            manifest.lineage.rows.test,
+            manifest.lineage.commit.short()
+        );
+        let rows = tables::of_run(&tables::Run {
+            time: Utc::now(),
+            branch: self.branch,
+            manifest: &manifest,
+            manifest_location: &manifest_location,
+            rounds: &self.rounds,
+            seconds: self.started.elapsed().as_secs_f64(),
+        })?;
+        let meta = CommitMeta::new(self.author, message);
+        let models = vec![(manifest.model.clone(), content)];
+        let snapshot = tables::commit(lake, self.branch, meta, rows, models).await?;
+        Ok(TrainOutcome {
+            model: manifest.model.clone(),
+            branch: self.branch.to_owned(),
+            commit: snapshot.id(),
+            manifest_location,
+            manifest,
+        })
+    }
 }

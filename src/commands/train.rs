@@ -54,7 +54,8 @@ pub(crate) async fn run(args: TrainArgs, settings: Settings) -> Result<()> {
     let lake = open_lake(&settings).await?;
     let engine = new_engine(&settings, lake.clone(), None);
     let bar = progress_bar();
-    let trained = ml::train(&lake, &engine, &spec, &args.branch, &mut |progress| {
+    let (branch, author) = (&args.branch, settings.author());
+    let trained = ml::train(&lake, &engine, &spec, branch, &author, &mut |progress| {
         show(&bar, &progress);
     })
     .await;

@@ -3,14 +3,16 @@
 //!
 //! Tables merge by their files (see [`files`]) and by their columns, partitioning and
 //! properties (see [`shape`] and [`schema`]); what theirs added comes in as one new
-//! snapshot and no data file is rewritten. Namespaces merge by property. Anything else
-//! that both sides changed is a conflict.
+//! snapshot and no data file is rewritten. A table that both sides created under one identity
+//! began empty (see [`origin`]). Namespaces merge by property. Anything else that both sides
+//! changed is a conflict.
 
 mod clash;
 mod files;
 mod keys;
 mod lineage;
 mod nested;
+mod origin;
 mod past;
 mod schema;
 mod shape;
@@ -67,9 +69,15 @@ impl TableMerge {
         Self { files, lineage }
     }
 
-    async fn tables(&self, changed: &BothChanged<'_>, at: [&str; 3]) -> Result<Merged> {
+    async fn tables(
+        &self,
+        changed: &BothChanged<'_>,
+        base: Option<&str>,
+        at: [&str; 2],
+    ) -> Result<Merged> {
         let merge = table::Merge {
             files: Arc::clone(&self.files),
+            base: base.map(str::to_owned),
             locations: at.map(str::to_owned),
             rule: changed.rule,
             lineage: self.lineage.then(|| Lineage {
@@ -90,10 +98,12 @@ impl TableMerge {
 impl ContentMerge for TableMerge {
     async fn merge(&self, changed: &BothChanged<'_>) -> Result<Merged> {
         let (base, ours, theirs) = (changed.base, changed.ours, changed.theirs);
-        if let (Some(base), Some(ours), Some(theirs)) = (base, ours, theirs)
-            && let Some(locations) = one_table([base, ours, theirs])
+        if let (Some(ours), Some(theirs)) = (ours, theirs)
+            && let Some(locations) = one_table(ours, theirs)
+            && base.is_none_or(|base| base.uuid() == ours.uuid())
         {
-            return self.tables(changed, locations).await;
+            let base = base.and_then(keys::table);
+            return self.tables(changed, base, locations).await;
         }
         if let (Some(ours), Some(theirs)) = (properties(ours), properties(theirs)) {
             let nothing = BTreeMap::new();
@@ -104,13 +114,12 @@ impl ContentMerge for TableMerge {
     }
 }
 
-/// Where the metadata of each is, when all are states of one Iceberg table.
-fn one_table(contents: [&Content; 3]) -> Option<[&str; 3]> {
-    let [base, ours, theirs] = contents;
-    if base.uuid() != ours.uuid() || base.uuid() != theirs.uuid() {
+/// Where the metadata of each is, when both are states of one Iceberg table.
+fn one_table<'a>(ours: &'a Content, theirs: &'a Content) -> Option<[&'a str; 2]> {
+    if ours.uuid() != theirs.uuid() {
         return None;
     }
-    Some([keys::table(base)?, keys::table(ours)?, keys::table(theirs)?])
+    Some([keys::table(ours)?, keys::table(theirs)?])
 }
 
 fn properties(content: Option<&Content>) -> Option<&BTreeMap<String, String>> {

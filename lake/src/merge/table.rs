@@ -10,7 +10,7 @@ use super::clash::{Clash, Outcome};
 use super::lineage::{self, Lineage};
 use super::past::{self, Departed, Found, History};
 use super::shape::{self, Shaped};
-use super::{Sides, files, schema};
+use super::{Sides, files, origin, schema};
 use crate::diff;
 use crate::diff::files::{FileChanges, Files};
 use crate::diff::words;
@@ -20,8 +20,10 @@ use crate::producer::{self, AddedFile, SnapshotChange};
 /// One table to merge.
 pub(super) struct Merge {
     pub(super) files: Arc<TableFiles>,
-    /// The metadata files of base, ours and theirs.
-    pub(super) locations: [String; 3],
+    /// The metadata file of the base; none where each side created the table.
+    pub(super) base: Option<String>,
+    /// The metadata files of ours and theirs.
+    pub(super) locations: [String; 2],
     pub(super) rule: MergeRule,
     /// Where theirs comes from, when the new snapshot shall say so.
     pub(super) lineage: Option<Lineage>,
@@ -38,8 +40,12 @@ struct Plan {
 impl Merge {
     pub(super) async fn run(&self) -> Result<Merged> {
         let states = self.locations.each_ref();
-        let [base, ours, theirs] = states.map(|location| self.files.metadata(location));
-        let (base, ours, theirs) = futures::try_join!(base, ours, theirs)?;
+        let [ours, theirs] = states.map(|location| self.files.metadata(location));
+        let (ours, theirs) = futures::try_join!(ours, theirs)?;
+        let base = match &self.base {
+            Some(location) => self.files.metadata(location).await?,
+            None => Arc::new(origin::of(&ours, &theirs)?),
+        };
         let sides = Sides {
             base: &base,
             ours: &ours,
@@ -122,7 +128,7 @@ impl Merge {
 
     /// The metadata file of ours.
     fn location(&self) -> &str {
-        &self.locations[1]
+        &self.locations[0]
     }
 
     async fn apply(&self, sides: &Sides<'_>, plan: Plan) -> Result<Content> {
@@ -130,7 +136,7 @@ impl Merge {
         let location = match self.dry_run {
             _ if nothing => self.location().to_owned(),
             // Stands for what would be written.
-            true => self.locations[2].clone(),
+            true => self.locations[1].clone(),
             false => self.write(sides, plan).await?,
         };
         Ok(Content::IcebergTable {

@@ -8,8 +8,7 @@ mod objects;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use catalog::{Change, ChangeSet, Content, Error, Key, Operation, Result, Snapshot};
+use catalog::{Content, Error, Key, Result, Snapshot};
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::Lake;
 use object_store::path::Path;
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::manifest::{Artifact, FORMAT_VERSION, Manifest};
-use crate::spec::{Task, Trainer};
+use crate::spec::Trainer;
 use crate::trainers::{self, Predictions, Predictor};
 
 /// Manifests that are read at the same time when models are listed.
@@ -78,35 +77,17 @@ pub(crate) async fn put_artifact(
     })
 }
 
-/// Writes the manifest and gives the content that points at it.
-pub(crate) async fn put_manifest(lake: &Lake, manifest: &Manifest) -> Result<Content> {
+/// Writes the manifest and gives the content that points at it, and where it lies.
+pub(crate) async fn put_manifest(lake: &Lake, manifest: &Manifest) -> Result<(Content, String)> {
     let bytes = serde_json::to_vec_pretty(manifest)
         .map_err(|e| Error::internal("the model's manifest cannot be written").with_source(e))?;
     let (path, digest) = objects::put(lake, &manifest.model, "json", bytes).await?;
-    Ok(Content::Model {
+    let manifest_location = lake.store().location(&path);
+    let content = Content::Model {
         uuid: Uuid::new_v5(&Uuid::NAMESPACE_OID, digest.to_string().as_bytes()),
-        manifest_location: lake.store().location(&path),
-    })
-}
-
-/// The change that puts a model under its key, in place of an older one.
-pub(crate) struct PutModel {
-    pub(crate) key: Key,
-    pub(crate) content: Content,
-}
-
-#[async_trait]
-impl Change for PutModel {
-    async fn apply(&self, head: &Snapshot) -> Result<ChangeSet> {
-        check_key(head, &self.key)?;
-        Ok(ChangeSet {
-            operations: vec![Operation::Put {
-                key: self.key.clone(),
-                content: self.content.clone(),
-            }],
-            ..ChangeSet::default()
-        })
-    }
+        manifest_location: manifest_location.clone(),
+    };
+    Ok((content, manifest_location))
 }
 
 /// Refuses a key that something other than a model has.
@@ -133,26 +114,7 @@ impl LoadedModel {
     pub(crate) fn predict(&self, mut samples: Vec<f32>) -> Result<Predictions> {
         let manifest = &self.manifest;
         manifest.normalisation.apply(&mut samples, None);
-        let answer = self.predictor.predict(&samples)?;
-        let outputs = self.outputs();
-        if outputs.is_some_and(|outputs| answer.outputs != outputs) {
-            return Err(Error::corrupt(format!(
-                "model {} answers {} values a row, which is not what its manifest says",
-                manifest.model, answer.outputs
-            )));
-        }
-        Ok(answer)
-    }
-
-    /// The values of a sample, where the manifest says.
-    fn outputs(&self) -> Option<usize> {
-        let signature = &self.manifest.signature;
-        match self.manifest.task {
-            Task::Multiclass => Some(signature.classes.len()),
-            Task::Binary | Task::Anomaly => Some(1),
-            Task::Forecast => Some(signature.horizon * signature.targets.len()),
-            Task::Regression => None,
-        }
+        self.predictor.predict(&samples)
     }
 }
 

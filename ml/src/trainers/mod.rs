@@ -23,6 +23,12 @@ pub(crate) trait Learner: Send + Sync {
         data: &Dataset,
         watch: &mut dyn FnMut(TrainProgress) -> bool,
     ) -> Result<Option<Fitted>>;
+
+    /// Whether fitting chooses by the validation part, as early stopping does: then half of
+    /// that is kept from it, to calibrate on.
+    fn stops_early(&self) -> bool {
+        true
+    }
 }
 
 /// A trained model in its own encoding.

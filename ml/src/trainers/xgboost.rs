@@ -49,6 +49,10 @@ impl Learner for XgboostSpec {
             importance: Vec::new(),
         }))
     }
+
+    fn stops_early(&self) -> bool {
+        false
+    }
 }
 
 fn matrix<'lib>(library: &'lib Library, data: &Dataset, part: &Part) -> Result<Matrix<'lib>> {

@@ -78,7 +78,7 @@ impl Fixture {
 
     pub(crate) async fn train(&self, spec: &str, branch: &str) -> catalog::Result<TrainOutcome> {
         let spec = TrainSpec::from_toml(spec)?;
-        ml::train(&self.lake, &self.engine, &spec, branch, &mut |_| ()).await
+        ml::train(&self.lake, &self.engine, &spec, branch, "ann", &mut |_| ()).await
     }
 
     pub(crate) async fn models(&self, reference: &str) -> Vec<String> {

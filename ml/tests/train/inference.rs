@@ -100,8 +100,41 @@ async fn a_number_has_no_probability() {
     let rows = predict(&fixture, "select * from pumps.telemetry limit 5")
         .await
         .unwrap();
-    assert_eq!(rows.schema().field(10).data_type(), &DataType::Float64);
-    assert_eq!(rows.num_columns(), 11);
+    assert_eq!(rows.num_columns(), 13);
+    let column = |name| {
+        let column = rows.column_by_name(name).unwrap();
+        column.as_primitive::<Float64Type>().clone()
+    };
+    let (lower, value, upper) = (column("lower"), column("prediction"), column("upper"));
+    for row in 0..5 {
+        assert!(lower.value(row) < value.value(row) && value.value(row) < upper.value(row));
+    }
+}
+
+#[tokio::test]
+async fn intervals_cover_as_asked_and_are_null_where_nothing_was_set_aside() {
+    let spec = spec("reg:squarederror", "vibration_mm_s * 2");
+    let fixture = Fixture::new().await;
+    let manifest = fixture.train(&spec, "main").await.unwrap().manifest;
+    let calibration = manifest.calibration.unwrap();
+    assert_eq!(calibration.coverage, 0.9);
+    assert_eq!(calibration.samples, manifest.lineage.rows.validation);
+    let covered = manifest.reliability["coverage"];
+    assert!((0.86..=0.94).contains(&covered), "{covered}");
+    assert!(manifest.reliability["width"] > 0.0);
+
+    let wider = spec.replace("[dataset]", "coverage = 0.99\n[dataset]");
+    let wider = fixture.train(&wider, "main").await.unwrap().manifest;
+    assert!(wider.reliability["width"] > manifest.reliability["width"]);
+    assert!(wider.reliability["coverage"] > 0.96);
+
+    let without = spec.replace("time = \"ts\"", "time = \"ts\"\nvalidation_fraction = 0.0");
+    let without = fixture.train(&without, "main").await.unwrap().manifest;
+    assert_eq!(without.calibration, None);
+    assert!(without.reliability.is_empty());
+    let rows = predict(&fixture, "select * from pumps.telemetry limit 5").await.unwrap();
+    assert_eq!(rows.column_by_name("lower").unwrap().null_count(), 5);
+    assert_eq!(rows.column_by_name("upper").unwrap().null_count(), 5);
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod fixture;
 mod inference;
 mod library;
 mod shipped;
+mod tables;
 mod tasks;

@@ -81,7 +81,7 @@ async fn every_round_is_reported() {
     let spec = ml::TrainSpec::from_toml(&spec("multi:softprob", "fault")).unwrap();
     let mut rounds = Vec::new();
     let mut progress = |round| rounds.push(round);
-    ml::train(&fixture.lake, &fixture.engine, &spec, "main", &mut progress)
+    ml::train(&fixture.lake, &fixture.engine, &spec, "main", "ann", &mut progress)
         .await
         .unwrap();
     assert_eq!(rounds.len(), 8);
