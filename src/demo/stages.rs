@@ -105,9 +105,16 @@ impl<'a> Demo<'a> {
         let spec = TrainSpec::from_toml(TRAIN_SPEC)?;
         let engine = self.server.engine();
         let bar = training_bar();
-        let trained = ml::train(engine.lake(), engine, &spec, BRANCH, "demo", &mut |progress| {
-            show_round(&bar, &progress);
-        })
+        let trained = ml::train(
+            engine.lake(),
+            engine,
+            &spec,
+            BRANCH,
+            "demo",
+            &mut |progress| {
+                show_round(&bar, &progress);
+            },
+        )
         .await;
         bar.finish_and_clear();
         let trained = trained?;

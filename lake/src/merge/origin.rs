@@ -23,7 +23,8 @@ pub(super) fn of(ours: &TableMetadata, theirs: &TableMetadata) -> Result<TableMe
     let (Some(schema), Some(spec)) = (schema, spec) else {
         return Err(Error::corrupt("a table's metadata names no columns"));
     };
-    let shared = |(name, value): &(&String, &String)| theirs.properties().get(*name) == Some(*value);
+    let shared =
+        |(name, value): &(&String, &String)| theirs.properties().get(*name) == Some(*value);
     let properties: HashMap<String, String> = ours
         .properties()
         .iter()

@@ -165,7 +165,10 @@ mod tests {
             let covered = covered.count() as f64 / draws as f64;
             let slack = 4.0 * (coverage * (1.0 - coverage) / draws as f64).sqrt();
             let most = coverage + 1.0 / (n as f64 + 1.0) + slack;
-            assert!(covered >= coverage - slack && covered <= most, "{n}: {covered}");
+            assert!(
+                covered >= coverage - slack && covered <= most,
+                "{n}: {covered}"
+            );
         }
     }
 
@@ -180,9 +183,14 @@ mod tests {
         let (cal, test) = (0..2000, 2000..4000);
         let bins = bins(&truth[cal.clone()], &predicted[cal], 0.9);
         assert_eq!(bins.len(), 5);
-        assert!(bins.windows(2).all(|pair| pair[0].margin < pair[1].margin), "{bins:?}");
+        assert!(
+            bins.windows(2).all(|pair| pair[0].margin < pair[1].margin),
+            "{bins:?}"
+        );
         let covered = |low: f32, high: f32| {
-            let inside = test.clone().filter(|i| (low..high).contains(&predicted[*i]));
+            let inside = test
+                .clone()
+                .filter(|i| (low..high).contains(&predicted[*i]));
             let hits = inside.clone().filter(|i| {
                 let (lower, upper) = around(&bins, f64::from(predicted[*i])).unwrap();
                 (lower..=upper).contains(&f64::from(truth[*i]))
@@ -215,7 +223,9 @@ mod tests {
         let truth: Vec<f32> = noise.iter().map(|v| *v as f32).collect();
         let margin = quantile_margin(&truth[..1000], &answer, 0.9).unwrap();
         let (lower, upper) = widened(-0.5, 0.5, margin);
-        let hits = noise[1000..].iter().filter(|v| (lower..=upper).contains(*v));
+        let hits = noise[1000..]
+            .iter()
+            .filter(|v| (lower..=upper).contains(*v));
         let covered = hits.count() as f64 / 1000.0;
         assert!((0.87..=0.93).contains(&covered), "{covered}");
         // And those that are too wide are narrowed, but never turned around.
@@ -231,14 +241,27 @@ mod tests {
     #[test]
     fn each_step_of_a_forecast_has_its_own_margin() {
         let noise = normal(5, 400);
-        let truth: Vec<f32> = noise.iter().enumerate().map(|(i, v)| {
-            let far = if i % 2 == 0 { 1.0 } else { 10.0 };
-            if i == 4 { f32::NAN } else { (v * far) as f32 }
-        }).collect();
-        let answer = Predictions { values: vec![0.0; 400], outputs: 2 };
+        let truth: Vec<f32> = noise
+            .iter()
+            .enumerate()
+            .map(|(i, v)| {
+                let far = if i % 2 == 0 { 1.0 } else { 10.0 };
+                if i == 4 { f32::NAN } else { (v * far) as f32 }
+            })
+            .collect();
+        let answer = Predictions {
+            values: vec![0.0; 400],
+            outputs: 2,
+        };
         let margins = steps(&truth, &answer, 0.9);
-        assert!(margins[1].unwrap() > 5.0 * margins[0].unwrap(), "{margins:?}");
-        let few = Predictions { values: vec![0.0; 8], outputs: 2 };
+        assert!(
+            margins[1].unwrap() > 5.0 * margins[0].unwrap(),
+            "{margins:?}"
+        );
+        let few = Predictions {
+            values: vec![0.0; 8],
+            outputs: 2,
+        };
         assert_eq!(steps(&truth[..8], &few, 0.9), [None, None]);
     }
 

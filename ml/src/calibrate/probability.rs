@@ -156,7 +156,9 @@ fn clearly_less(new: &[f64], old: &[f64]) -> bool {
 }
 
 fn platt(samples: &[(bool, f64)]) -> Option<Scaling> {
-    let rows = samples.iter().map(|(truth, score)| ([log_odds(*score), 1.0], *truth));
+    let rows = samples
+        .iter()
+        .map(|(truth, score)| ([log_odds(*score), 1.0], *truth));
     let [slope, shift] = logistic_regression(&rows.collect::<Vec<_>>())?;
     (slope > 0.0).then_some(Scaling::Platt { slope, shift })
 }
@@ -295,9 +297,14 @@ mod tests {
         let scaling = binary(&truth, &scores);
         assert_ne!(scaling, Scaling::None);
         let (truth, scores) = draw(2, 5000, distort);
-        let (before, after) = (error(Scaling::None, &truth, &scores), error(scaling, &truth, &scores));
+        let (before, after) = (
+            error(Scaling::None, &truth, &scores),
+            error(scaling, &truth, &scores),
+        );
         assert!(before > 0.1 && after < 0.03, "{before} {after}");
-        let rising: Vec<f64> = (0..=100).map(|i| scaling.of_two(f64::from(i) / 100.0)).collect();
+        let rising: Vec<f64> = (0..=100)
+            .map(|i| scaling.of_two(f64::from(i) / 100.0))
+            .collect();
         assert!(rising.windows(2).all(|pair| pair[0] <= pair[1]));
         assert!(rising.iter().all(|p| (0.0..=1.0).contains(p)));
     }
@@ -321,7 +328,10 @@ mod tests {
         let scores: Vec<f32> = truth.iter().map(|t| 0.4 + 0.2 * t).collect();
         let scaling = binary(&truth, &scores);
         let (low, high) = (scaling.of_two(0.4), scaling.of_two(0.6));
-        assert!(low > 0.0 && low < 0.1 && high > 0.9 && high < 1.0, "{scaling:?}");
+        assert!(
+            low > 0.0 && low < 0.1 && high > 0.9 && high < 1.0,
+            "{scaling:?}"
+        );
     }
 
     #[test]
@@ -333,7 +343,13 @@ mod tests {
             let p = Scaling::Temperature { temperature: 1.0 }
                 .of_several(&z.map(|v| v.exp() as f32 / 100.0));
             let draw: f64 = rng.random_range(0.0..1.0);
-            truth.push(if draw < p[0] { 0.0 } else if draw < p[0] + p[1] { 1.0 } else { 2.0 });
+            truth.push(if draw < p[0] {
+                0.0
+            } else if draw < p[0] + p[1] {
+                1.0
+            } else {
+                2.0
+            });
             let sure = Scaling::Temperature { temperature: 0.33 };
             let p: Vec<f32> = p.iter().map(|v| *v as f32).collect();
             rows.extend(sure.of_several(&p).iter().map(|v| *v as f32));

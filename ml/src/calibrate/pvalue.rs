@@ -73,6 +73,9 @@ mod tests {
             let found = scores.confidence(score).unwrap();
             assert!(found <= exact + 1e-12 && found > exact - 0.005, "{score}");
         }
-        assert_eq!(scores.confidence(99_900.0).unwrap(), 1.0 - 101.0 / 100_001.0);
+        assert_eq!(
+            scores.confidence(99_900.0).unwrap(),
+            1.0 - 101.0 / 100_001.0
+        );
     }
 }

@@ -30,23 +30,34 @@ pub(crate) fn measured(
         }
         (_, Some(Method::Quantiles { margin })) => {
             let rows = answer.values.chunks_exact(answer.outputs);
-            intervals(&truth, rows.map(|row| {
-                let (lower, _, upper) = interval::outer(row);
-                margin.map(|margin| interval::widened(lower, upper, margin))
-            }))
+            intervals(
+                &truth,
+                rows.map(|row| {
+                    let (lower, _, upper) = interval::outer(row);
+                    margin.map(|margin| interval::widened(lower, upper, margin))
+                }),
+            )
         }
         (_, Some(Method::Steps { margins })) => {
-            let truth: Vec<f64> = futures(dataset, part).iter().map(|t| f64::from(*t)).collect();
+            let truth: Vec<f64> = futures(dataset, part)
+                .iter()
+                .map(|t| f64::from(*t))
+                .collect();
             let predicted = answer.values.iter().map(|p| f64::from(*p));
             let margins = margins.iter().cycle();
-            intervals(&truth, predicted.zip(margins).map(|(p, margin)| {
-                margin.map(|margin| (p - margin, p + margin))
-            }))
+            intervals(
+                &truth,
+                predicted
+                    .zip(margins)
+                    .map(|(p, margin)| margin.map(|margin| (p - margin, p + margin))),
+            )
         }
         _ => Vec::new(),
     };
     let figures = figures.into_iter().filter(|(_, value)| value.is_finite());
-    figures.map(|(name, value)| (name.to_owned(), value)).collect()
+    figures
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Coverage and mean width, over those that have an interval and a truth.
@@ -93,7 +104,11 @@ fn probabilities(
             let p = scaling.of_several(row);
             let truth = *truth as usize;
             let hit = |class: usize| f64::from(u8::from(class == truth));
-            brier += p.iter().enumerate().map(|(c, p)| (p - hit(c)).powi(2)).sum::<f64>();
+            brier += p
+                .iter()
+                .enumerate()
+                .map(|(c, p)| (p - hit(c)).powi(2))
+                .sum::<f64>();
             let chosen = most_likely(row);
             (p[chosen], hit(chosen))
         })
@@ -111,7 +126,9 @@ pub(super) fn calibration_error(mut pairs: Vec<(f64, f64)>) -> f64 {
     let n = pairs.len();
     let bins = (0..BINS).map(|bin| &pairs[n * bin / BINS..n * (bin + 1) / BINS]);
     let gap = |bin: &[(f64, f64)]| {
-        let (p, t) = bin.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        let (p, t) = bin
+            .iter()
+            .fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
         f64::abs(p - t)
     };
     bins.map(gap).sum::<f64>() / n as f64

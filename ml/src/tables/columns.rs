@@ -38,7 +38,9 @@ impl Columns {
         name: &str,
         values: impl IntoIterator<Item = Option<DateTime<Utc>>>,
     ) -> Columns {
-        let micros = values.into_iter().map(|it| it.map(|t| t.timestamp_micros()));
+        let micros = values
+            .into_iter()
+            .map(|it| it.map(|t| t.timestamp_micros()));
         let array: TimestampMicrosecondArray = micros.collect();
         let kind = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         self.column(name, kind, Arc::new(array.with_timezone("UTC")))

@@ -93,7 +93,10 @@ fn curves(run: &Run<'_>, id: &str) -> Result<Rows> {
         [("train", round.train), (held_out, round.test)].map(|(part, value)| (round, part, value))
     });
     about(run, id, 2 * run.rounds.len())
-        .longs("round", points.clone().map(|(it, ..)| Some(i64::from(it.round))))
+        .longs(
+            "round",
+            points.clone().map(|(it, ..)| Some(i64::from(it.round))),
+        )
         .text("part", points.clone().map(|(_, part, _)| Some(part)))
         .text("metric", points.clone().map(|(it, ..)| Some(&it.metric)))
         .doubles("value", points.map(|(.., value)| Some(value)))

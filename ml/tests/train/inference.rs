@@ -132,7 +132,9 @@ async fn intervals_cover_as_asked_and_are_null_where_nothing_was_set_aside() {
     let without = fixture.train(&without, "main").await.unwrap().manifest;
     assert_eq!(without.calibration, None);
     assert!(without.reliability.is_empty());
-    let rows = predict(&fixture, "select * from pumps.telemetry limit 5").await.unwrap();
+    let rows = predict(&fixture, "select * from pumps.telemetry limit 5")
+        .await
+        .unwrap();
     assert_eq!(rows.column_by_name("lower").unwrap().null_count(), 5);
     assert_eq!(rows.column_by_name("upper").unwrap().null_count(), 5);
 }

@@ -35,8 +35,16 @@ async fn a_run_is_one_commit_by_its_author_with_all_of_its_rows() {
     let outcome = fixture.train(&model("pump"), "main").await.unwrap();
     let head = fixture.lake.catalog().head("main").await.unwrap();
     assert_eq!(head.commit().parent, Some(before.id()));
-    assert_eq!((head.id(), head.commit().author.as_str()), (outcome.commit, "ann"));
-    let keys: Vec<_> = head.commit().operations.iter().map(|it| it.key().to_string()).collect();
+    assert_eq!(
+        (head.id(), head.commit().author.as_str()),
+        (outcome.commit, "ann")
+    );
+    let keys: Vec<_> = head
+        .commit()
+        .operations
+        .iter()
+        .map(|it| it.key().to_string())
+        .collect();
     for key in TABLES.iter().chain(&["ml.pump"]) {
         assert!(keys.iter().any(|it| it == key), "{key} is not in {keys:?}");
     }
@@ -45,7 +53,10 @@ async fn a_run_is_one_commit_by_its_author_with_all_of_its_rows() {
                join ml.metrics m on m.run = r.run where m.name = 'accuracy'";
     let run = rows(&fixture, "main", sql).await;
     let trained = outcome.manifest.lineage.rows.train;
-    assert_eq!(run.column(0).as_primitive::<Int64Type>().value(0) as u64, trained);
+    assert_eq!(
+        run.column(0).as_primitive::<Int64Type>().value(0) as u64,
+        trained
+    );
     let accuracy = run.column(2).as_primitive::<Float64Type>().value(0);
     let ml::Metrics::Multiclass(metrics) = &outcome.manifest.metrics else {
         panic!("{:?}", outcome.manifest.metrics);
@@ -78,8 +89,18 @@ async fn branches_that_each_began_the_tables_merge() {
     merge(&fixture, "a").await;
     assert_eq!(count(&fixture, "main", "ml.runs").await, 5);
     // A revert takes the run's rows with its model.
-    let head = fixture.lake.catalog().head("main").await.unwrap().id().to_string();
-    let reverted = fixture.lake.revert(&head, "main", &MergeOptions::default()).await;
+    let head = fixture
+        .lake
+        .catalog()
+        .head("main")
+        .await
+        .unwrap()
+        .id()
+        .to_string();
+    let reverted = fixture
+        .lake
+        .revert(&head, "main", &MergeOptions::default())
+        .await;
     reverted.unwrap().into_result().unwrap();
     assert_eq!(count(&fixture, "main", "ml.runs").await, 4);
 }
@@ -89,7 +110,10 @@ async fn writers_that_race_all_get_their_rows_in() {
     let fixture = Fixture::new().await;
     let fixture = &fixture;
     let runs = (0..4).map(|n| async move {
-        fixture.train(&model(&format!("m{}", n % 2)), "main").await.unwrap()
+        fixture
+            .train(&model(&format!("m{}", n % 2)), "main")
+            .await
+            .unwrap()
     });
     futures::future::join_all(runs).await;
     assert_eq!(count(fixture, "main", "ml.runs").await, 4);
@@ -116,7 +140,10 @@ async fn a_table_that_lacks_columns_gets_them_and_one_of_other_types_is_an_error
     let error = fixture.train(&model("pump"), "main").await.unwrap_err();
     assert!(error.is_user_error(), "{error}");
     assert!(error.message().contains("ml.params"), "{error}");
-    assert_eq!(fixture.lake.catalog().head("main").await.unwrap().id(), head);
+    assert_eq!(
+        fixture.lake.catalog().head("main").await.unwrap().id(),
+        head
+    );
 }
 
 #[tokio::test]

@@ -81,9 +81,16 @@ async fn every_round_is_reported() {
     let spec = ml::TrainSpec::from_toml(&spec("multi:softprob", "fault")).unwrap();
     let mut rounds = Vec::new();
     let mut progress = |round| rounds.push(round);
-    ml::train(&fixture.lake, &fixture.engine, &spec, "main", "ann", &mut progress)
-        .await
-        .unwrap();
+    ml::train(
+        &fixture.lake,
+        &fixture.engine,
+        &spec,
+        "main",
+        "ann",
+        &mut progress,
+    )
+    .await
+    .unwrap();
     assert_eq!(rounds.len(), 8);
     let (first, last) = (&rounds[0], &rounds[7]);
     assert_eq!((first.round, last.round, last.rounds), (1, 8, 8));
