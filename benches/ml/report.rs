@@ -37,7 +37,6 @@ pub(crate) struct Goals {
 
 impl Goals {
     /// A figure that is to be at least `goal`.
-    #[allow(dead_code)]
     pub(crate) fn at_least(&mut self, figure: &str, goal: f64, measured: f64) {
         self.add(
             figure,

@@ -2,7 +2,8 @@
 //! same data and threads.
 use std::time::Instant;
 
-use ml::xgboost::{Booster, Library, Matrix, library};
+use ml::XgboostSpec;
+use ml::xgboost::{Booster, Library, Samples, Trained, boost, library};
 
 use crate::python::Python;
 use crate::report::{Goals, median};
@@ -11,6 +12,7 @@ use crate::{Bench, Result};
 const COLUMNS: usize = 30;
 const TREES: u32 = 100;
 const THREADS: usize = 2;
+const SPEC: &str = "objective = 'binary:logistic'\nrounds = 100\nmax_depth = 6\neta = 0.1\ntree_method = 'hist'\nnthread = 2\nseed = 7";
 
 /// Generated rows: what is learned is a noisy nonlinear rule of a few columns.
 struct Data {
@@ -41,11 +43,13 @@ pub(crate) fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
         library.version(),
     );
     println!("| round | Python, s | Pumphouse, s | ratio |\n|---|---|---|---|");
+    let spec: XgboostSpec = toml::from_str(SPEC)?;
     let mut ratios = Vec::new();
+    let mut model = None;
     for round in 0..=bench.rounds {
         let theirs: f64 = python.ask("train")?.parse()?;
         let started = Instant::now();
-        train(library, &data)?;
+        model = Some(train(library, &spec, &data)?);
         let ours = started.elapsed().as_secs_f64();
         // The first round warms both sides.
         if round > 0 {
@@ -59,7 +63,9 @@ pub(crate) fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
     let ratio = median(ratios);
     println!("\nMedian ratio: {ratio:.3}.\n");
     goals.at_most("XGBoost training over Python xgboost", 1.05, ratio);
-    Ok(())
+    let bytes = model.ok_or("no round was trained")?.to_ubjson()?;
+    let model = Trained::new(library, &bytes, COLUMNS)?;
+    predict(bench, goals, &mut python, &data, &model)
 }
 
 impl Data {
@@ -81,26 +87,60 @@ impl Data {
     }
 }
 
-fn train(library: &'static Library, data: &Data) -> Result<Booster<'static>> {
+/// What the trainer `xgboost` does between its data set and its bytes.
+fn train(library: &'static Library, spec: &XgboostSpec, data: &Data) -> Result<Booster<'static>> {
     let cut = data.labels.len() * 4 / 5;
     let (learn, check) = data.values.split_at(cut * COLUMNS);
     let (learned, checked) = data.labels.split_at(cut);
-    let learn = Matrix::new(library, learn, COLUMNS)?.with_labels(learned)?;
-    let check = Matrix::new(library, check, COLUMNS)?.with_labels(checked)?;
-    let mut booster = Booster::new(library, &[&learn, &check])?;
-    for (name, value) in [
-        ("objective", "binary:logistic"),
-        ("max_depth", "6"),
-        ("eta", "0.1"),
-        ("tree_method", "hist"),
-        ("nthread", &THREADS.to_string()),
-        ("seed", "7"),
-    ] {
-        booster.set(name, value)?;
+    let samples = |values, labels| Samples {
+        values,
+        columns: COLUMNS,
+        labels,
+        weights: &[],
+    };
+    let (learn, check) = (samples(learn, learned), samples(check, checked));
+    let boosted = boost(library, spec, 2, &learn, Some(&check), &mut |_| true)?;
+    Ok(boosted.ok_or("training stopped by itself")?.booster)
+}
+
+/// Prints rows a second of both, from values in memory to answers in memory.
+fn predict(
+    bench: &Bench,
+    goals: &mut Goals,
+    python: &mut Python,
+    data: &Data,
+    model: &Trained,
+) -> Result<()> {
+    println!("## XGBoost prediction\n");
+    println!(
+        "The same model and rows, `inplace_predict` of an array and `predict` of a `DMatrix` made of it on Python's side.\n"
+    );
+    println!(
+        "| round | Python in place, rows/s | Python DMatrix, rows/s | Pumphouse, rows/s | over in place | over DMatrix |\n|---|---|---|---|---|---|"
+    );
+    let mut ratios = Vec::new();
+    for round in 0..=bench.rounds {
+        let in_place: f64 = python.ask("inplace")?.parse()?;
+        let matrix: f64 = python.ask("predict")?.parse()?;
+        let started = Instant::now();
+        let answer = model.predict(&data.values)?;
+        let ours = started.elapsed().as_secs_f64();
+        if round == 0 {
+            continue;
+        }
+        let rate = |seconds: f64| answer.values.len() as f64 / seconds;
+        println!(
+            "| {round} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
+            rate(in_place),
+            rate(matrix),
+            rate(ours),
+            in_place / ours,
+            matrix / ours
+        );
+        ratios.push(in_place.min(matrix) / ours);
     }
-    for round in 0..TREES {
-        booster.update(round, &learn)?;
-        booster.evaluate(round, &[(c"train", &learn), (c"validation", &check)])?;
-    }
-    Ok(booster)
+    let ratio = median(ratios);
+    println!("\nMedian ratio over the faster one: {ratio:.2}.\n");
+    goals.at_least("prediction from memory over Python xgboost", 0.8, ratio);
+    Ok(())
 }

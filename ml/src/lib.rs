@@ -40,8 +40,8 @@ pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
 pub use registry::{ModelInfo, models};
 pub use spec::{
-    AutoencoderSpec, DatasetSpec, GruSpec, Normalise, NormaliseSpec, Split, Task,
-    TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec, XgboostSpec,
+    AutoencoderSpec, DatasetSpec, GruSpec, Normalise, NormaliseSpec, Range, SearchSpec, Split,
+    Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec, XgboostSpec,
 };
 pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};

@@ -2,6 +2,7 @@
 mod autoencoder;
 mod dataset;
 mod gru;
+mod search;
 mod tinytimemixer;
 mod xgboost;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use autoencoder::AutoencoderSpec;
 pub use dataset::{DatasetSpec, Normalise, NormaliseSpec, Split, Weights, WindowSpec};
 pub use gru::GruSpec;
+pub use search::{Range, SearchSpec};
 pub use tinytimemixer::TinyTimeMixerSpec;
 pub use xgboost::XgboostSpec;
 
@@ -37,6 +39,8 @@ pub struct TrainSpec {
     pub autoencoder: Option<AutoencoderSpec>,
     /// Of the trainer `tinytimemixer`.
     pub tinytimemixer: Option<TinyTimeMixerSpec>,
+    /// What `pumphouse search` tries; training once leaves it aside.
+    pub search: Option<SearchSpec>,
 }
 
 /// The trainers there are.
@@ -95,7 +99,16 @@ impl fmt::Display for Task {
 impl TrainSpec {
     /// Reads and checks a spec. Errors are `InvalidInput` and name the field.
     pub fn from_toml(text: &str) -> Result<TrainSpec> {
-        let spec: TrainSpec = toml::from_str(text).map_err(|e| {
+        TrainSpec::checked(toml::from_str(text))
+    }
+
+    /// The same from a table that was read before.
+    pub(crate) fn from_table(table: toml::Table) -> Result<TrainSpec> {
+        TrainSpec::checked(table.try_into())
+    }
+
+    fn checked(read: Result<TrainSpec, toml::de::Error>) -> Result<TrainSpec> {
+        let spec = read.map_err(|e| {
             Error::invalid(format!("the training spec cannot be read: {e}"))
                 .with_hint("sql/train/pump_fault.toml is a whole example")
         })?;
@@ -115,6 +128,9 @@ impl TrainSpec {
 
     fn check(&self) -> Result<()> {
         self.dataset.check()?;
+        if let Some(search) = &self.search {
+            search.check()?;
+        }
         let sections = [
             (Trainer::Xgboost, self.xgboost.is_some()),
             (Trainer::Gru, self.gru.is_some()),

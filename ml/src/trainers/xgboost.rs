@@ -1,14 +1,12 @@
-//! The trainer `xgboost`: boosting round by round.
-use std::sync::{Mutex, PoisonError};
-
+//! The trainer `xgboost`: boosted trees, random forests and linear models.
 use catalog::{Error, Result};
 
 use super::{Fitted, Learner, Predictions, Predictor};
 use crate::dataset::{Dataset, Part};
 use crate::manifest::Manifest;
-use crate::spec::{Task, XgboostSpec};
+use crate::spec::XgboostSpec;
 use crate::train::TrainProgress;
-use crate::xgboost::{self, Booster, Library, Matrix};
+use crate::xgboost::{self, Samples, Trained};
 
 impl Learner for XgboostSpec {
     fn fit(
@@ -17,36 +15,37 @@ impl Learner for XgboostSpec {
         watch: &mut dyn FnMut(TrainProgress) -> bool,
     ) -> Result<Option<Fitted>> {
         let library = xgboost::library()?;
-        library.capture_log()?;
-        let train = matrix(library, data, &data.train)?;
+        if self.early_stopping > 0 && data.validation.len() == 0 {
+            return Err(Error::invalid(
+                "xgboost.early_stopping is judged by the validation part, and there is none",
+            )
+            .with_hint("give dataset.validation_fraction a value, such as 0.2"));
+        }
         // Without a validation part the rounds are shown on the test; nothing is fitted to it.
-        let shown = match data.validation.len() {
+        let judged = match data.validation.len() {
             0 => &data.test,
             _ => &data.validation,
         };
-        let shown = matrix(library, data, shown)?;
-        let mut booster = Booster::new(library, &[&train, &shown])?;
-        for (name, value) in &self.parameters {
-            booster.set(name, value)?;
-        }
-        booster.set("validate_parameters", "true")?;
-        if self.task == Task::Multiclass {
-            booster.set("num_class", &data.classes.len().to_string())?;
-        }
-        for round in 0..self.rounds {
-            booster.update(round, &train)?;
-            library.refuse_unused_parameters()?;
-            let line = booster.evaluate(round, &[(c"train", &train), (c"test", &shown)])?;
-            if !watch(progress(round, self.rounds, &line)?) {
-                return Ok(None);
-            }
-        }
+        let (train_rows, judged_rows) =
+            (data.samples(&data.train.ends), data.samples(&judged.ends));
+        let train = samples(data, &data.train, &train_rows);
+        let judged = (judged.len() > 0).then(|| samples(data, judged, &judged_rows));
+        let classes = data.classes.len();
+        let boosted = xgboost::boost(library, self, classes, &train, judged.as_ref(), watch)?;
+        let Some(boosted) = boosted else {
+            return Ok(None);
+        };
+        let importance = match self.parameters.get("booster").map(String::as_str) {
+            // A linear model splits nothing.
+            Some("gblinear") => Vec::new(),
+            _ => by_feature(&boosted.booster.gains(train.columns)?, data.columns()),
+        };
         Ok(Some(Fitted {
-            bytes: booster.to_ubjson()?,
+            bytes: boosted.booster.to_ubjson()?,
             library: library.version(),
-            rounds: self.rounds,
-            parameters: self.parameters.clone(),
-            importance: Vec::new(),
+            rounds: boosted.rounds,
+            parameters: self.told(),
+            importance,
         }))
     }
 
@@ -55,50 +54,62 @@ impl Learner for XgboostSpec {
     }
 }
 
-fn matrix<'lib>(library: &'lib Library, data: &Dataset, part: &Part) -> Result<Matrix<'lib>> {
-    let columns = data.length * data.columns();
-    Matrix::new(library, &data.samples(&part.ends), columns)?.with_labels(&part.labels)
+impl XgboostSpec {
+    /// Every parameter by name.
+    fn told(&self) -> std::collections::BTreeMap<String, String> {
+        let mut told = self.parameters.clone();
+        if self.early_stopping > 0 {
+            told.insert("early_stopping".into(), self.early_stopping.to_string());
+        }
+        told
+    }
 }
 
-/// A model of XGBoost that is ready to answer.
-struct Boosted {
-    columns: usize,
-    // One prediction at a time: XGBoost does not promise more for one model.
-    booster: Mutex<Booster<'static>>,
+fn samples<'a>(data: &Dataset, part: &'a Part, values: &'a [f32]) -> Samples<'a> {
+    Samples {
+        values,
+        columns: data.length * data.columns(),
+        labels: &part.labels,
+        weights: &part.weights,
+    }
+}
+
+/// What each feature gains over all rows of a window.
+fn by_feature(gains: &[f64], features: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; features];
+    for row in gains.chunks(features) {
+        for (sum, gain) in sums.iter_mut().zip(row) {
+            *sum += gain;
+        }
+    }
+    sums
+}
+
+/// A trained model, and whether its outputs are quantiles of one number.
+struct Answering {
+    model: Trained,
+    quantiles: bool,
 }
 
 pub(super) fn load(manifest: &Manifest, bytes: &[u8]) -> Result<Box<dyn Predictor>> {
     let signature = &manifest.signature;
-    Ok(Box::new(Boosted {
-        columns: signature.length * signature.features.len(),
-        booster: Mutex::new(Booster::from_bytes(xgboost::library()?, bytes)?),
+    let columns = signature.length * signature.features.len();
+    Ok(Box::new(Answering {
+        model: Trained::new(xgboost::library()?, bytes, columns)?,
+        quantiles: manifest.parameters.contains_key("quantile_alpha"),
     }))
 }
 
-impl Predictor for Boosted {
+impl Predictor for Answering {
     fn predict(&self, samples: &[f32]) -> Result<Predictions> {
-        let rows = Matrix::new(xgboost::library()?, samples, self.columns)?;
-        let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
-        booster.predict(&rows)
-    }
-}
-
-/// Reads the first metric of both parts from XGBoost's line.
-fn progress(round: u32, rounds: u32, line: &str) -> Result<TrainProgress> {
-    let value_of = |part: &str| {
-        let field = line.split('\t').find_map(|f| f.strip_prefix(part))?;
-        let (metric, value) = field.rsplit_once(':')?;
-        Some((metric.to_owned(), value.trim().parse::<f64>().ok()?))
-    };
-    match (value_of("train-"), value_of("test-")) {
-        (Some((metric, train)), Some((_, test))) => Ok(TrainProgress {
-            metric,
-            test,
-            ..TrainProgress::loss(round + 1, rounds, train)
-        }),
-        _ => Err(Error::internal(format!(
-            "XGBoost reported a round in a form that is not understood: {line:?}"
-        ))),
+        let mut answer = self.model.predict(samples)?;
+        if self.quantiles && answer.outputs > 1 {
+            // Each quantile has trees of its own, so they may cross.
+            for row in answer.values.chunks_mut(answer.outputs) {
+                row.sort_by(f32::total_cmp);
+            }
+        }
+        Ok(answer)
     }
 }
 
@@ -106,9 +117,10 @@ fn progress(round: u32, rounds: u32, line: &str) -> Result<TrainProgress> {
 mod tests {
     use super::*;
     use crate::dataset::Class;
+    use crate::xgboost::{Booster, Library};
 
     /// Rows with label 1 where the first value exceeds the second, some missing: 600 to learn
-    /// from, 200 to test on.
+    /// from, the last 150 of them to stop by, 200 to test on.
     fn data() -> Dataset {
         let mut state = 1_u32;
         let mut next = || {
@@ -127,7 +139,8 @@ mod tests {
             weights: Vec::new(),
         };
         Dataset {
-            train: part(0..600),
+            train: part(0..450),
+            validation: part(450..600),
             test: part(600..800),
             classes: vec![Class::Boolean(false), Class::Boolean(true)],
             ..Dataset::of_values(values, 2)
@@ -143,24 +156,20 @@ mod tests {
         Ok(fitted.expect("nobody asked to stop"))
     }
 
+    fn library() -> &'static Library {
+        xgboost::library().expect("run `make xgboost` first")
+    }
+
     fn answer(fitted: &Fitted) -> Predictions {
-        let library = xgboost::library().expect("run `make xgboost` first");
-        let booster = Booster::from_bytes(library, &fitted.bytes).unwrap();
+        let model = Answering {
+            model: Trained::new(library(), &fitted.bytes, 2).unwrap(),
+            quantiles: fitted.parameters.contains_key("quantile_alpha"),
+        };
         let data = data();
-        let rows = Matrix::new(library, &data.samples(&data.test.ends), 2).unwrap();
-        booster.predict(&rows).unwrap()
+        model.predict(&data.samples(&data.test.ends)).unwrap()
     }
 
     const BINARY: &str = "objective = 'binary:logistic'\nrounds = 20\nsubsample = 0.8\n";
-
-    #[test]
-    fn a_round_is_read_from_its_line() {
-        let p = progress(4, 9, "[4]\ttrain-auc:0.75\ttest-auc:-nan").unwrap();
-        assert_eq!((p.round, p.rounds, p.metric.as_str()), (5, 9, "auc"));
-        assert_eq!(p.train, 0.75);
-        assert!(p.test.is_nan());
-        assert!(progress(0, 1, "[0]").is_err());
-    }
 
     #[test]
     fn a_trained_model_is_the_same_each_time() {
@@ -218,7 +227,180 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_model_are_corrupt() {
-        let error = Booster::from_bytes(xgboost::library().unwrap(), b"{not a model").unwrap_err();
+        let error = Booster::from_bytes(library(), b"{not a model").unwrap_err();
         assert_eq!(error.kind(), catalog::ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_model_that_stops_early_is_the_one_of_its_best_round() {
+        let text = "objective = 'binary:logistic'\neta = 1.0\nmax_depth = 9\n";
+        let early = spec(&format!("{text}rounds = 60\nearly_stopping = 3"));
+        let mut losses = Vec::new();
+        let fitted = early.fit(&data(), &mut |p| {
+            losses.push(p.test);
+            true
+        });
+        let fitted = fitted.unwrap().unwrap();
+        let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(losses[fitted.rounds as usize - 1], best);
+        assert_eq!(losses.len(), fitted.rounds as usize + 3, "{losses:?}");
+        let plain = train(&spec(&format!("{text}rounds = {}", fitted.rounds))).unwrap();
+        assert_eq!(answer(&fitted), answer(&plain));
+    }
+
+    #[test]
+    fn stopping_early_needs_rows_to_be_judged_by() {
+        let early = spec(&format!("{BINARY}early_stopping = 3"));
+        let data = Dataset {
+            validation: Part::default(),
+            ..data()
+        };
+        let error = early.fit(&data, &mut |_| true).unwrap_err();
+        assert!(
+            error.hint().unwrap().contains("validation_fraction"),
+            "{error}"
+        );
+        // One class has no area under a curve.
+        let mut data = Dataset { ..self::data() };
+        data.validation.labels.fill(1.0);
+        let early = spec(&format!("{BINARY}early_stopping = 3\neval_metric = 'auc'"));
+        let error = early.fit(&data, &mut |_| true).unwrap_err();
+        assert!(error.message().contains("auc is no number"), "{error}");
+    }
+
+    #[test]
+    fn weights_move_the_model() {
+        let mut data = data();
+        let weight = |label: &f32| if *label == 1.0 { 50.0 } else { 1.0 };
+        data.train.weights = data.train.labels.iter().map(weight).collect();
+        let spec = spec("objective = 'binary:logistic'\nrounds = 2\nmax_depth = 1");
+        let mean = |fitted: &Fitted| answer(fitted).values.iter().sum::<f32>() / 200.0;
+        let weighted = spec.fit(&data, &mut |_| true).unwrap().unwrap();
+        assert!(mean(&weighted) > mean(&train(&spec).unwrap()) + 0.2);
+    }
+
+    #[test]
+    fn importance_is_shared_out_by_gain() {
+        let mut data = data();
+        // A third column that tells nothing.
+        let rows = data.values.chunks_exact(2).enumerate();
+        let values = rows
+            .flat_map(|(i, row)| [row[0], (i % 3) as f32, row[1]])
+            .collect();
+        data = Dataset {
+            train: data.train,
+            validation: data.validation,
+            test: data.test,
+            classes: data.classes,
+            ..Dataset::of_values(values, 3)
+        };
+        let fitted = spec(BINARY).fit(&data, &mut |_| true).unwrap().unwrap();
+        let [a, noise, b] = fitted.importance[..] else {
+            panic!("{:?}", fitted.importance);
+        };
+        assert!((a + noise + b - 1.0).abs() < 1e-9);
+        assert!(
+            a > 4.0 * noise && b > 4.0 * noise,
+            "{:?}",
+            fitted.importance
+        );
+        let linear = spec(&format!(
+            "booster = 'gblinear'\n{}",
+            BINARY.replace("subsample = 0.8", "")
+        ));
+        assert!(train(&linear).unwrap().importance.is_empty());
+    }
+
+    #[test]
+    fn quantiles_never_cross() {
+        let text = "objective = 'reg:quantileerror'\nrounds = 30\nmax_depth = 6\n\
+                    quantile_alpha = [0.1, 0.5, 0.9]";
+        let mut data = data();
+        let noisy = |end: &usize| data.values[end * 2] + (end * 7 % 11) as f32;
+        data.train.labels = data.train.ends.iter().map(noisy).collect();
+        data.validation.labels = data.validation.ends.iter().map(noisy).collect();
+        let fitted = spec(text).fit(&data, &mut |_| true).unwrap().unwrap();
+        let answer = answer(&fitted);
+        assert_eq!((answer.outputs, answer.values.len()), (3, 600));
+        for row in answer.values.chunks_exact(3) {
+            assert!(row[0] <= row[1] && row[1] <= row[2], "{row:?}");
+        }
+        let spread = answer.values.chunks_exact(3).map(|row| row[2] - row[0]);
+        assert!(spread.sum::<f32>() / 200.0 > 4.0);
+    }
+
+    #[test]
+    fn a_forest_is_one_round_of_many_trees() {
+        let fitted = train(&spec("objective = 'binary:logistic'\nforest = 50")).unwrap();
+        assert_eq!(fitted.rounds, 1);
+        let right = data().test.labels.into_iter().zip(answer(&fitted).values);
+        assert!(right.filter(|(y, p)| (*y == 1.0) == (*p >= 0.5)).count() > 160);
+    }
+
+    #[test]
+    fn windows_are_rows_one_after_the_other() {
+        let mut data = data();
+        data.length = 3;
+        for part in [&mut data.train, &mut data.validation, &mut data.test] {
+            // The label is that of the window's first row.
+            part.ends.retain(|end| *end >= 2);
+            let first = |end: &usize| f32::from(u8::from(data.values[(end - 2) * 2] > 0.5));
+            part.labels = part.ends.iter().map(first).collect();
+        }
+        let fitted = spec(BINARY).fit(&data, &mut |_| true).unwrap().unwrap();
+        assert_eq!(fitted.importance.len(), 2);
+        assert!(fitted.importance[0] > 0.9, "{:?}", fitted.importance);
+        let model = Trained::new(library(), &fitted.bytes, 6).unwrap();
+        let answer = model.predict(&data.samples(&data.test.ends)).unwrap();
+        let right = data.test.labels.iter().zip(answer.values);
+        assert!(right.filter(|(y, p)| (**y == 1.0) == (*p >= 0.5)).count() > 190);
+    }
+
+    #[test]
+    fn threads_that_ask_together_get_what_one_gets_alone() {
+        for booster in ["gbtree", "dart", "gblinear"] {
+            let text = BINARY.replace("subsample = 0.8", &format!("booster = '{booster}'"));
+            let fitted = train(&spec(&text)).unwrap();
+            let model = Trained::new(library(), &fitted.bytes, 2).unwrap();
+            let data = data();
+            let alone = model.predict(&data.values).unwrap();
+            std::thread::scope(|scope| {
+                for part in data
+                    .values
+                    .chunks(200)
+                    .zip(alone.values.chunks(100))
+                    .cycle()
+                    .take(32)
+                {
+                    let model = &model;
+                    scope.spawn(move || assert_eq!(model.predict(part.0).unwrap().values, part.1));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error_and_no_model() {
+        if library().has_cuda().unwrap() {
+            return;
+        }
+        let error = train(&spec(&format!("{BINARY}device = 'cuda'"))).unwrap_err();
+        assert_eq!(error.kind(), catalog::ErrorKind::Unsupported);
+        assert!(
+            error.message().contains("built for the CPU only"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("CUDA build"), "{error}");
+    }
+
+    #[test]
+    fn labels_that_are_no_numbers_are_refused() {
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let mut data = data();
+            data.train.labels[3] = wrong;
+            let spec = spec("objective = 'reg:squarederror'\nrounds = 2");
+            let error = spec.fit(&data, &mut |_| true).unwrap_err();
+            assert!(error.message().to_lowercase().contains("label"), "{error}");
+        }
     }
 }

@@ -42,6 +42,7 @@ macro_rules! functions {
 
 functions! {
     version = "XGBoostVersion": fn(*mut c_int, *mut c_int, *mut c_int);
+    build_info = "XGBuildInfo": fn(*mut *const c_char) -> c_int;
     last_error = "XGBGetLastError": fn() -> *const c_char;
     register_log_callback = "XGBRegisterLogCallback": fn(LogCallback) -> c_int;
     matrix_from_dense = "XGDMatrixCreateFromDense":
@@ -64,6 +65,27 @@ functions! {
             *const c_char,
             *mut *const Size,
             *mut Size,
+            *mut *const c_float
+        ) -> c_int;
+    booster_predict_dense = "XGBoosterPredictFromDense":
+        fn(
+            Handle,
+            *const c_char,
+            *const c_char,
+            Handle,
+            *mut *const Size,
+            *mut Size,
+            *mut *const c_float
+        ) -> c_int;
+    booster_slice = "XGBoosterSlice": fn(Handle, c_int, c_int, c_int, *mut Handle) -> c_int;
+    booster_score = "XGBoosterFeatureScore":
+        fn(
+            Handle,
+            *const c_char,
+            *mut Size,
+            *mut *const *const c_char,
+            *mut Size,
+            *mut *const Size,
             *mut *const c_float
         ) -> c_int;
     booster_free = "XGBoosterFree": fn(Handle) -> c_int;

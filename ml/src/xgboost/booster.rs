@@ -7,7 +7,6 @@ use catalog::{Error, ErrorKind, Result};
 use super::Library;
 use super::api::{Api, Handle, Size};
 use super::matrix::Matrix;
-use crate::trainers::Predictions;
 
 /// An XGBoost model. Not to be used by two threads at once; moving it is fine.
 #[derive(Debug)]
@@ -103,30 +102,69 @@ impl<'lib> Booster<'lib> {
         }
     }
 
-    /// What the model answers for each row.
-    pub fn predict(&self, rows: &Matrix<'lib>) -> Result<Predictions> {
-        const CONFIG: &CStr = c"{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": true}";
-        let (mut shape, mut dimensions, mut values) = (ptr::null(), 0, ptr::null());
-        // SAFETY: both handles are live; shape and values belong to the model, have
-        // the lengths XGBoost says, and are copied before the next call on this thread.
-        let (shape, values) = unsafe {
-            let code = (self.api.booster_predict)(
-                self.handle,
-                rows.handle(),
-                CONFIG.as_ptr(),
-                &mut shape,
-                &mut dimensions,
-                &mut values,
-            );
-            self.api.check(code, "predict")?;
-            let shape = copy(shape, dimensions as usize);
-            let length = shape.iter().product::<Size>() as usize;
-            (shape, copy(values, length))
-        };
-        Ok(Predictions {
-            values,
-            outputs: shape.iter().skip(1).product::<Size>() as usize,
+    /// The model of its first `rounds` rounds.
+    ///
+    /// # Errors
+    /// `InvalidInput` for linear models, which have no rounds to leave out.
+    pub fn first(&self, rounds: u32) -> Result<Booster<'lib>> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is live; the new one belongs to the caller.
+        let code =
+            unsafe { (self.api.booster_slice)(self.handle, 0, c_round(rounds)?, 1, &mut handle) };
+        self.api.check(code, "cut the model to its best round")?;
+        Ok(Booster {
+            api: self.api,
+            handle,
         })
+    }
+
+    /// The part each of `columns` features has in what the splits of all trees gained; sums to
+    /// 1 where there are splits at all.
+    pub fn gains(&self, columns: usize) -> Result<Vec<f64>> {
+        const CONFIG: &CStr = c"{\"importance_type\": \"total_gain\"}";
+        let (mut count, mut names, mut dimensions) = (0, ptr::null(), 0);
+        let (mut shape, mut scores) = (ptr::null(), ptr::null());
+        // SAFETY: the handle is live; names and scores belong to the model, are as many as
+        // XGBoost says, and are copied before the next call on this thread.
+        let found: Vec<(String, f32)> = unsafe {
+            let code = (self.api.booster_score)(
+                self.handle,
+                CONFIG.as_ptr(),
+                &mut count,
+                &mut names,
+                &mut dimensions,
+                &mut shape,
+                &mut scores,
+            );
+            self.api.check(code, "tell what features count")?;
+            let names = copy(names, count as usize).into_iter();
+            let names = names.map(|name| CStr::from_ptr(name).to_string_lossy().into_owned());
+            names.zip(copy(scores, count as usize)).collect()
+        };
+        let mut gains = vec![0.0; columns];
+        for (name, score) in found {
+            let position = name.strip_prefix('f').and_then(|n| n.parse::<usize>().ok());
+            let gain = position.and_then(|position| gains.get_mut(position));
+            let gain = gain.ok_or_else(|| {
+                Error::internal(format!(
+                    "XGBoost names a feature {name:?} that it was not given"
+                ))
+            })?;
+            *gain += f64::from(score);
+        }
+        let sum: f64 = gains.iter().sum();
+        if sum > 0.0 {
+            gains.iter_mut().for_each(|gain| *gain /= sum);
+        }
+        Ok(gains)
+    }
+
+    pub(super) fn api(&self) -> &'lib Api {
+        self.api
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle
     }
 }
 
@@ -141,7 +179,7 @@ impl Drop for Booster<'_> {
 ///
 /// # Safety
 /// `start` points at `length` values, or `length` is 0.
-unsafe fn copy<T: Copy>(start: *const T, length: usize) -> Vec<T> {
+pub(super) unsafe fn copy<T: Copy>(start: *const T, length: usize) -> Vec<T> {
     if start.is_null() || length == 0 {
         return Vec::new();
     }

@@ -1,5 +1,5 @@
 //! A matrix in XGBoost's own form.
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt::Write;
 use std::ptr;
 
@@ -51,20 +51,30 @@ impl<'lib> Matrix<'lib> {
 
     /// The same with the value to learn of each row.
     pub fn with_labels(self, labels: &[f32]) -> Result<Matrix<'lib>> {
-        if labels.len() != self.rows {
+        self.with(c"label", labels)
+    }
+
+    /// The same with how much each row counts.
+    pub fn with_weights(self, weights: &[f32]) -> Result<Matrix<'lib>> {
+        self.with(c"weight", weights)
+    }
+
+    fn with(self, what: &CStr, values: &[f32]) -> Result<Matrix<'lib>> {
+        let name = what.to_string_lossy();
+        if values.len() != self.rows {
             return Err(Error::internal(format!(
-                "{} labels do not fit {} rows",
-                labels.len(),
+                "{} values as {name} do not fit {} rows",
+                values.len(),
                 self.rows
             )));
         }
-        let interface = array_interface(labels, &[self.rows])?;
-        // SAFETY: the handle is live, the interface describes `labels`, which
+        let interface = array_interface(values, &[self.rows])?;
+        // SAFETY: the handle is live, the interface describes `values`, which
         // outlives the call and is copied by it.
-        let code = unsafe {
-            (self.api.matrix_set_info)(self.handle, c"label".as_ptr(), interface.as_ptr())
-        };
-        self.api.check(code, "take the labels")?;
+        let code =
+            unsafe { (self.api.matrix_set_info)(self.handle, what.as_ptr(), interface.as_ptr()) };
+        self.api
+            .check(code, &format!("take the {name} of each row"))?;
         Ok(self)
     }
 
@@ -81,7 +91,7 @@ impl Drop for Matrix<'_> {
 }
 
 /// The JSON form of NumPy's `__array_interface__`, by which XGBoost takes arrays.
-fn array_interface(values: &[f32], shape: &[usize]) -> Result<CString> {
+pub(super) fn array_interface(values: &[f32], shape: &[usize]) -> Result<CString> {
     let mut text = String::new();
     write!(
         text,

@@ -3,18 +3,24 @@
 //! Building Pumphouse then needs no C++ toolchain, and the library may be the
 //! CPU or the CUDA build. `make xgboost` fetches it.
 mod api;
+mod boost;
 mod booster;
 mod locate;
 mod log;
 mod matrix;
+mod trained;
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use catalog::{Error, ErrorKind, Result};
 
+pub(crate) use boost::rising;
+pub use boost::{Boosted, Samples, boost};
 pub use booster::Booster;
 pub use matrix::Matrix;
+pub use trained::Trained;
 
 use api::Api;
 
@@ -122,6 +128,38 @@ impl Library {
             ))
             .with_hint("check the spelling under [xgboost], or leave it out")),
         }
+    }
+
+    /// Refuses to go on when a GPU was asked for and XGBoost took the CPU instead.
+    pub(crate) fn refuse_a_missing_gpu(&self) -> Result<()> {
+        if !log::went_without_gpu() {
+            return Ok(());
+        }
+        Err(
+            Error::unsupported("XGBoost found no GPU on this machine to train on")
+                .with_hint("say device = \"cpu\" under [xgboost], or leave it out"),
+        )
+    }
+
+    /// Whether this build can train on an NVIDIA GPU.
+    pub fn has_cuda(&self) -> Result<bool> {
+        let mut text = std::ptr::null();
+        // SAFETY: a valid place for a pointer; the C string is copied before the next call on
+        // this thread.
+        let info = unsafe {
+            self.api
+                .check((self.api.build_info)(&mut text), "tell how it was built")?;
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        };
+        let info: serde_json::Value = serde_json::from_str(&info).map_err(|e| {
+            Error::internal("XGBoost tells in an unknown form how it was built").with_source(e)
+        })?;
+        Ok(info["USE_CUDA"].as_bool().unwrap_or(false))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Its version, such as `3.4.1`.
