@@ -2,10 +2,11 @@
 //! good the models are on public data.
 //!
 //! Both sides of a ratio are measured in turn in one run. Prints a Markdown page. Run with
-//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`. `BENCH_ROUNDS`
+//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`. `BENCH_ROUNDS`
 //! and `BENCH_ROWS` change the size.
 #![allow(clippy::print_stdout)]
 
+mod gru;
 mod python;
 mod report;
 mod xgboost;
@@ -38,6 +39,9 @@ async fn main() -> Result<()> {
     let mut goals = Goals::default();
     if wanted("xgboost") {
         xgboost::measure(&bench, &mut goals)?;
+    }
+    if wanted("gru") {
+        gru::measure(&bench, &mut goals)?;
     }
     goals.print();
     Ok(())

@@ -1,5 +1,6 @@
 //! A Python peer: a script of this folder that stays up and answers line by line, so that
 //! both sides are warm and take turns.
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -17,8 +18,17 @@ impl Python {
     /// Starts `benches/ml/<script>` with `arguments`, by the interpreter `BENCH_PYTHON` names,
     /// else that of the test tools.
     pub(crate) fn start(script: &str, arguments: &[String]) -> Result<Python> {
+        Python::start_with(interpreter()?.as_os_str(), script, arguments)
+    }
+
+    /// The same by another interpreter.
+    pub(crate) fn start_with(
+        interpreter: &OsStr,
+        script: &str,
+        arguments: &[String],
+    ) -> Result<Python> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/ml");
-        let mut child = Command::new(interpreter()?)
+        let mut child = Command::new(interpreter)
             .arg(path.join(script))
             .args(arguments)
             .stdin(Stdio::piped())

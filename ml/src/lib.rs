@@ -45,4 +45,4 @@ pub use spec::{
 };
 pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};
-pub use trainers::Predictions;
+pub use trainers::{GruSize, Predictions, gru_device, gru_step_seconds};

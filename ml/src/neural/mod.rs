@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod check;
 mod dropout;
+mod gru;
 mod learn;
 mod params;
 mod schedule;
@@ -10,7 +11,8 @@ mod schedule;
 pub use schedule::Schedule;
 
 pub(crate) use dropout::dropout;
-pub(crate) use learn::{Learned, Problem, learn};
+pub(crate) use gru::{Gru, Training};
+pub(crate) use learn::{Learned, Problem, learn, step_seconds};
 pub(crate) use params::{Linear, Params, device};
 
 use catalog::{Error, ErrorKind};

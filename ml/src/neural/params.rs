@@ -131,10 +131,24 @@ impl Params {
         Ok(())
     }
 
+    /// The last dimension of the tensor `name` in the file that is read.
+    pub(crate) fn columns_of(&self, name: &str) -> Option<usize> {
+        match &self.source {
+            Source::Seed(_) => None,
+            Source::File(tensors) => tensors.get(name)?.dims().last().copied(),
+        }
+    }
+
     /// All parameters as safetensors: the same bytes for the same values.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        Params::all_to_bytes(std::slice::from_ref(self))
+    }
+
+    /// The parameters of several networks, whose names differ, in one file.
+    pub(crate) fn all_to_bytes(all: &[Params]) -> Result<Vec<u8>> {
         let cpu = |var: &Var| var.as_tensor().to_device(&Device::Cpu);
-        let tensors = self.vars.iter().map(|(name, var)| Ok((name, cpu(var)?)));
+        let vars = all.iter().flat_map(|params| &params.vars);
+        let tensors = vars.map(|(name, var)| Ok((name, cpu(var)?)));
         let tensors: Vec<(&String, Tensor)> = tensors.collect::<Result<_, _>>().map_err(failed)?;
         safetensors::serialize(tensors, None)
             .map_err(|e| Error::internal("the model cannot be written").with_source(e))

@@ -147,6 +147,9 @@ impl TrainSpec {
                 return Err(invalid(format!("[{trainer}] is {wrong} this spec")));
             }
         }
+        if let Some(gru) = &self.gru {
+            gru.check()?;
+        }
         if !(self.coverage > 0.0 && self.coverage < 1.0) {
             return Err(invalid(format!(
                 "coverage is {}; it must lie between 0 and 1, such as 0.9",

@@ -5,6 +5,8 @@ mod gru;
 mod tinytimemixer;
 mod xgboost;
 
+pub use gru::{GruSize, gru_device, gru_step_seconds};
+
 use std::collections::BTreeMap;
 
 use catalog::{Error, Result};

@@ -206,6 +206,27 @@ fn no_number(loss: f64, epoch: u32, whose: &str) -> Error {
         .with_hint("lower schedule.learning_rate, or scale the features with dataset.normalise")
 }
 
+/// The seconds of `times` steps on the same `batch`, after two that warm up.
+pub(crate) fn step_seconds(
+    problem: &dyn Problem,
+    schedule: &Schedule,
+    batch: &[usize],
+    times: usize,
+) -> Result<Vec<f64>> {
+    let mut stepper = Stepper::new(problem, schedule)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(schedule.seed);
+    let mut step = || {
+        let started = Instant::now();
+        let loss = stepper.step(batch, &mut rng)?;
+        // Read, so that a GPU has done the work.
+        loss.to_scalar::<f32>().map_err(failed)?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let warmed = (0..times + 2).map(|_| step());
+    let seconds = warmed.collect::<Result<Vec<f64>>>()?;
+    Ok(seconds[2..].to_vec())
+}
+
 /// Scales all gradients down so that their common norm is at most `most`, as PyTorch's
 /// `clip_grad_norm_`. Nothing is read back, so that a GPU need not wait.
 fn clip(gradients: &mut GradStore, vars: &[Var], most: f64) -> candle_core::Result<()> {
