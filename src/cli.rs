@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    branch, cherry_pick, deadletters, diff, gc, load, log, maintain, merge, models, predict, reset,
-    revert, serve, sql, tag, train,
+    branch, cherry_pick, dataset, deadletters, diff, gc, load, log, maintain, merge, models,
+    predict, reset, revert, serve, sql, tag, train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Deadletters(deadletters::DeadlettersArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
+    Dataset(dataset::DatasetArgs),
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),

@@ -85,6 +85,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Deadletters(args) => commands::deadletters::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Simulate(args) => simulate::run(args, settings).await,
+        Command::Dataset(args) => commands::dataset::run(args, settings).await,
         Command::Train(args) => commands::train::run(args, settings).await,
         Command::Predict(args) => commands::predict::run(args, settings).await,
         Command::Models(args) => commands::models::run(args, settings).await,

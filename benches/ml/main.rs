@@ -2,10 +2,11 @@
 //! good the models are on public data.
 //!
 //! Both sides of a ratio are measured in turn in one run. Prints a Markdown page. Run with
-//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`. `BENCH_ROUNDS`
-//! and `BENCH_ROWS` change the size.
+//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`, `dataset`.
+//! `BENCH_ROUNDS` and `BENCH_ROWS` change the size.
 #![allow(clippy::print_stdout)]
 
+mod dataset;
 mod gru;
 mod python;
 mod report;
@@ -42,6 +43,9 @@ async fn main() -> Result<()> {
     }
     if wanted("gru") {
         gru::measure(&bench, &mut goals)?;
+    }
+    if wanted("dataset") {
+        dataset::run(&bench, &mut goals).await?;
     }
     goals.print();
     Ok(())

@@ -33,7 +33,10 @@ mod train;
 mod trainers;
 
 pub use calibrate::{Bin, Calibration, Method, Scaling, Scores};
-pub use dataset::{Class, Normalisation, Scale};
+pub use dataset::{
+    Class, Dataset, FeaturePreview, Figures, Normalisation, PartPreview, Preview, RowPreview,
+    Scale, preview,
+};
 pub use manifest::{Artifact, Feature, Lineage, Manifest, Rows, Signature};
 pub use metrics::Metrics;
 pub use neural::Schedule;

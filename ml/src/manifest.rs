@@ -37,6 +37,10 @@ pub struct Manifest {
     pub signature: Signature,
     /// The rows it was trained on.
     pub lineage: Lineage,
+    /// SHA-256 over the data set's numbers, names, classes, split and scales, in hex: equal
+    /// where the same was learned from. Empty in models of older versions.
+    #[serde(default)]
+    pub fingerprint: String,
     /// How features are scaled.
     #[serde(default)]
     pub normalisation: Normalisation,
@@ -134,15 +138,15 @@ pub struct Lineage {
     pub rows: Rows,
 }
 
-/// Row counts of a data set.
+/// Sample counts of a data set; a sample is a row, or a window of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// Rows learned from.
+    /// Samples learned from.
     pub train: u64,
-    /// Rows that early stopping, calibration and intervals were fitted on.
+    /// Samples that early stopping, calibration and intervals were fitted on.
     #[serde(default)]
     pub validation: u64,
-    /// Rows tested on.
+    /// Samples tested on.
     pub test: u64,
     /// Rows left out because they have no label.
     pub dropped: u64,

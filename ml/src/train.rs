@@ -72,6 +72,8 @@ pub struct TrainOutcome {
     pub manifest_location: String,
     /// What is known about it: lineage, signature, metrics.
     pub manifest: Manifest,
+    /// What is suspicious about the data set, each a sentence.
+    pub warnings: Vec<String>,
 }
 
 /// Trains as `spec` says and commits the model to `branch`, replacing an older one under the
@@ -102,6 +104,7 @@ pub async fn train(
         None => head,
     };
     let mut dataset = Dataset::read(lake, engine, spec, &pinned).await?;
+    let warnings = std::mem::take(&mut dataset.warnings);
     tracing::info!(model = %spec.model, commit = %dataset.commit, rows = dataset.rows.train, "training");
     let learner = trainers::learner(spec)?;
     let aside = calibrate::set_aside(&mut dataset, task, learner.stops_early());
@@ -128,6 +131,7 @@ pub async fn train(
         author,
         rounds,
         started,
+        warnings,
     };
     run.commit(lake, manifest).await
 }
@@ -260,6 +264,7 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
             split_at: dataset.split_at.clone(),
             rows: dataset.rows,
         },
+        fingerprint: dataset.fingerprint.clone(),
         normalisation: dataset.normalisation.clone(),
         rounds: fitted.rounds,
         parameters: fitted.parameters.clone(),
@@ -281,6 +286,7 @@ struct Registration<'a> {
     author: &'a str,
     rounds: Vec<TrainProgress>,
     started: Instant,
+    warnings: Vec<String>,
 }
 
 impl Registration<'_> {
@@ -311,6 +317,7 @@ impl Registration<'_> {
             commit: snapshot.id(),
             manifest_location,
             manifest,
+            warnings: self.warnings,
         })
     }
 }

@@ -9,7 +9,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 
 use crate::error::stream_error;
 use crate::output::{conform, plain_schema};
@@ -142,6 +142,48 @@ impl Bound {
             schema: self.schema,
             commits: self.commits,
         })
+    }
+}
+
+/// The operators whose answer to a row depends on that row alone.
+const ROW_BY_ROW: [&str; 8] = [
+    "DataSourceExec",
+    "FilterExec",
+    "ProjectionExec",
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "RepartitionExec",
+    "CooperativeExec",
+    "UnionExec",
+];
+
+impl Bound {
+    /// Whether each row of the answer comes from one row of a table and nothing else, so that
+    /// the same rows come, in whatever order, however many partitions work on them.
+    pub fn is_row_by_row(&self) -> bool {
+        let mut plans = vec![&self.plan];
+        while let Some(plan) = plans.pop() {
+            if !ROW_BY_ROW.contains(&plan.name()) || plan.fetch().is_some() {
+                return false;
+            }
+            plans.extend(plan.children());
+        }
+        true
+    }
+
+    /// Starts the statement as [`Bound::run`] does, with a stream for each partition: these
+    /// may be polled by several threads.
+    ///
+    /// # Errors
+    /// Those of [`Bound::run`].
+    pub fn run_apart(self) -> Result<Vec<SendableRecordBatchStream>> {
+        let partitions = self.plan.output_partitioning().partition_count();
+        let start = |partition| {
+            let stream = self.plan.execute(partition, self.state.task_ctx());
+            let stream = stream.map_err(stream_error)?;
+            Ok(conform(stream, Arc::clone(&self.schema)))
+        };
+        (0..partitions).map(start).collect()
     }
 }
 

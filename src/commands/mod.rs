@@ -2,6 +2,7 @@
 
 pub(crate) mod branch;
 pub(crate) mod cherry_pick;
+pub(crate) mod dataset;
 pub(crate) mod deadletters;
 pub(crate) mod diff;
 pub(crate) mod gc;

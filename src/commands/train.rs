@@ -63,7 +63,7 @@ pub(crate) async fn run(args: TrainArgs, settings: Settings) -> Result<()> {
     report(&trained?)
 }
 
-fn read_spec(path: &std::path::Path) -> Result<TrainSpec> {
+pub(super) fn read_spec(path: &std::path::Path) -> Result<TrainSpec> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         Error::invalid(format!("cannot read {}", path.display()))
             .with_hint("name a training spec; `pumphouse train --help` shows one")
@@ -103,6 +103,9 @@ fn report(trained: &TrainOutcome) -> Result<()> {
         manifest,
         ..
     } = trained;
+    for warning in &trained.warnings {
+        output::complain(&format!("warning: {warning}"));
+    }
     let rows = &manifest.lineage.rows;
     let features = &manifest.signature.features;
     let features: Vec<_> = features.iter().map(|f| f.name.as_str()).collect();
@@ -110,14 +113,17 @@ fn report(trained: &TrainOutcome) -> Result<()> {
     output::print(&format!(
         "\
 trained {model} on {branch} at {commit}
-  rows      {} to learn from, {} to test on, split at {}
+  rows      {} to learn from, {} to test on{}
   features  {}
   metrics   {}
 next
   pumphouse predict {model} --ref {branch} --sql 'select ...'",
         rows.train,
         rows.test,
-        manifest.lineage.split_at,
+        match manifest.lineage.split_at.as_str() {
+            "" => String::new(),
+            at => format!(", split at {at}"),
+        },
         features.join(", "),
         manifest.metrics,
     ))?;

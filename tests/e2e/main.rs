@@ -11,6 +11,7 @@ mod bad_surroundings;
 mod branches;
 mod compose;
 mod crash;
+mod dataset;
 mod deadletters;
 mod demo;
 mod disk_full;

@@ -1,16 +1,23 @@
 //! Which columns of a data set are features, and those as numbers.
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Schema};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use catalog::{Error, Result};
 
-use crate::spec::DatasetSpec;
+use crate::spec::{DatasetSpec, Split, Weights};
 
 /// The columns of a data set by their role, as positions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Columns {
     pub(super) time: Option<usize>,
     pub(super) label: Option<usize>,
+    /// Those that name a series.
+    pub(super) group: Vec<usize>,
+    /// The one that says which part a row is in.
+    pub(super) split: Option<usize>,
+    /// The one that says how much a row counts.
+    pub(super) weight: Option<usize>,
     pub(super) features: Vec<usize>,
 }
 
@@ -22,12 +29,17 @@ impl Columns {
             let name = name.as_ref();
             name.map(|name| position(schema, name, field)).transpose()
         };
+        let all = |names: &[String], field| -> Result<Vec<usize>> {
+            names.iter().map(|n| position(schema, n, field)).collect()
+        };
         let time = find(&spec.time, "dataset.time")?;
         let label = find(&spec.label, "dataset.label")?;
-        let mut left_out: Vec<usize> = time.into_iter().chain(label).collect();
-        for name in spec.exclude.iter().chain(&spec.group) {
-            left_out.push(position(schema, name, "dataset.exclude")?);
-        }
+        let group = all(&spec.group, "dataset.group")?;
+        let split = find(&spec.split_column, "dataset.split_column")?;
+        let weight = find(&spec.weight_column, "dataset.weight_column")?;
+        let mut left_out = all(&spec.exclude, "dataset.exclude")?;
+        left_out.extend(time.into_iter().chain(label).chain(split).chain(weight));
+        left_out.extend(&group);
         let mut features = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
             if left_out.contains(&index) {
@@ -51,8 +63,27 @@ impl Columns {
         Ok(Columns {
             time,
             label,
+            group,
+            split: split.filter(|_| spec.split == Split::Column),
+            weight: weight.filter(|_| spec.weights == Weights::Column),
             features,
         })
+    }
+
+    /// The features, by position among them, that `names` are; all when there are none.
+    pub(super) fn targets(&self, schema: &Schema, names: &[String]) -> Result<Vec<usize>> {
+        if names.is_empty() {
+            return Ok((0..self.features.len()).collect());
+        }
+        let find = |name: &String| {
+            let column = position(schema, name, "dataset.targets")?;
+            let feature = self.features.iter().position(|f| *f == column);
+            feature.ok_or_else(|| {
+                Error::invalid(format!("dataset.targets names '{name}', which is no feature"))
+                    .with_hint("a forecast reads the past of what it is of: take the column out of dataset.exclude and its other roles")
+            })
+        };
+        names.iter().map(find).collect()
     }
 }
 
@@ -62,30 +93,78 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
 }
 
 /// The columns at `positions` as single-precision numbers, one row after the
-/// other; null and NaN become NaN.
+/// other; null and NaN become NaN, and -0 becomes 0.
 pub(crate) fn to_numbers(rows: &RecordBatch, positions: &[usize]) -> Result<Vec<f32>> {
     let width = positions.len();
     let mut numbers = vec![f32::NAN; rows.num_rows() * width];
     for (slot, position) in positions.iter().enumerate() {
         let name = rows.schema_ref().field(*position).name();
-        // By way of f64, so that 3 and 3.0 of two sources become the same number.
-        let column = cast(rows.column(*position), &DataType::Float64).map_err(|e| {
-            Error::invalid(format!("column '{name}' cannot be read as numbers")).with_source(e)
-        })?;
-        let column = column.as_primitive::<Float64Type>();
-        for (row, value) in column.iter().enumerate() {
-            let Some(value) = value else { continue };
-            let number = value as f32;
-            if number.is_infinite() {
-                return Err(Error::invalid(format!(
-                    "column '{name}' holds {value}, which is beyond single precision"
-                ))
-                .with_hint("bound it in the SQL, or turn it into null"));
-            }
-            numbers[row * width + slot] = number;
-        }
+        let slots = numbers.iter_mut().skip(slot).step_by(width);
+        put(rows.column(*position), slots).map_err(|e| e.of(name))?;
     }
     Ok(numbers)
+}
+
+/// Why a column is not numbers that a model can read.
+enum Unfit {
+    /// It holds this one, which is infinite or becomes so.
+    Infinite(f64),
+    Type(arrow::error::ArrowError),
+}
+
+impl Unfit {
+    fn of(self, name: &str) -> Error {
+        match self {
+            Unfit::Infinite(value) => Error::invalid(format!(
+                "column '{name}' holds {value}, which is beyond single precision"
+            ))
+            .with_hint("bound it in the SQL, or turn it into null"),
+            Unfit::Type(e) => {
+                Error::invalid(format!("column '{name}' cannot be read as numbers")).with_source(e)
+            }
+        }
+    }
+}
+
+/// Writes a column to `slots`, which hold NaN, one a row.
+fn put<'a>(column: &ArrayRef, slots: impl Iterator<Item = &'a mut f32>) -> Result<(), Unfit> {
+    if let Some(column) = column.as_primitive_opt::<Float32Type>() {
+        let values = column.values().iter().map(|v| f64::from(*v));
+        return put_values(values, column.nulls(), slots);
+    }
+    // By way of f64, so that 3 and 3.0 of two sources become the same number.
+    let column = cast(column, &DataType::Float64).map_err(Unfit::Type)?;
+    let column = column.as_primitive::<Float64Type>();
+    put_values(column.values().iter().copied(), column.nulls(), slots)
+}
+
+fn put_values<'a>(
+    values: impl Iterator<Item = f64>,
+    nulls: Option<&NullBuffer>,
+    slots: impl Iterator<Item = &'a mut f32>,
+) -> Result<(), Unfit> {
+    let mut infinite = None;
+    let mut write = |slot: &mut f32, value: f64| {
+        let number = value as f32 + 0.0;
+        if number.is_finite() {
+            *slot = number;
+        } else if number.is_infinite() {
+            infinite.get_or_insert(value);
+        }
+    };
+    match nulls.filter(|nulls| nulls.null_count() > 0) {
+        None => values
+            .zip(slots)
+            .for_each(|(value, slot)| write(slot, value)),
+        Some(nulls) => {
+            for ((value, slot), valid) in values.zip(slots).zip(nulls) {
+                if valid {
+                    write(slot, value);
+                }
+            }
+        }
+    }
+    infinite.map_or(Ok(()), |value| Err(Unfit::Infinite(value)))
 }
 
 fn position(schema: &Schema, name: &str, field: &str) -> Result<usize> {

@@ -1,9 +1,9 @@
 //! The label column as numbers to learn: class numbers, or the values themselves.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use catalog::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -39,62 +39,69 @@ impl fmt::Display for Class {
 /// The labels of a data set.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
-    /// One per row: a class number, or the value itself.
+    /// One per row: a class number, or the value itself; NaN where there is none. Empty where
+    /// nothing is labelled.
     pub(super) values: Vec<f32>,
     /// In order; empty for regression.
     pub(super) classes: Vec<Class>,
 }
 
-/// The rows that have a label, and how many had none: null, NaN or infinite.
-pub(super) fn with_label(rows: &RecordBatch, label: usize) -> Result<(RecordBatch, u64)> {
-    let column = rows.column(label);
-    let known: BooleanArray = if column.data_type().is_floating() {
-        let numbers = to_f64(column)?;
-        let numbers = numbers.as_primitive::<Float64Type>();
-        numbers
-            .iter()
-            .map(|n| Some(n.is_some_and(f64::is_finite)))
-            .collect()
-    } else {
-        // A column of type null says so only logically.
-        let nulls = column.logical_nulls();
-        let is_known = |row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-        (0..column.len()).map(|row| Some(is_known(row))).collect()
-    };
-    let kept = filter_record_batch(rows, &known)
-        .map_err(|e| Error::internal("rows without a label cannot be dropped").with_source(e))?;
-    if kept.num_rows() == 0 {
-        return Err(Error::invalid(format!(
-            "no row of the data set has a label: column '{}' is null throughout",
-            rows.schema_ref().field(label).name()
-        )));
-    }
-    let dropped = (rows.num_rows() - kept.num_rows()) as u64;
-    Ok((kept, dropped))
-}
-
-/// Turns a label column without nulls into numbers.
+/// Turns a label column into numbers; null and NaN are no label.
+///
+/// # Errors
+/// `InvalidInput` where no row has a label, or one that the task cannot learn.
 pub(super) fn encode(column: &ArrayRef, name: &str, task: Task) -> Result<Labels> {
     if task == Task::Regression {
         return values(column, name);
     }
     let of_rows = classes(column, name)?;
-    let classes: Vec<Class> = of_rows
-        .iter()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .cloned()
-        .collect();
-    check_classes(&classes, name, task)?;
-    let numbers: BTreeMap<&Class, f32> = classes
-        .iter()
-        .zip(0u16..)
-        .map(|(c, n)| (c, f32::from(n)))
-        .collect();
+    let classes: Vec<Class> = match task {
+        Task::Anomaly => normal_and_not(&of_rows.found, name)?,
+        _ => of_rows.found.keys().cloned().collect(),
+    };
+    if of_rows.found.is_empty() {
+        return Err(no_label(name));
+    }
+    if task != Task::Anomaly {
+        check_classes(&classes, name, task)?;
+    }
+    let mut numbers = vec![f32::NAN; of_rows.found.len()];
+    for (class, at) in &of_rows.found {
+        let number = classes.iter().position(|c| c == class);
+        numbers[*at as usize] = number.unwrap_or_default() as f32;
+    }
+    let number = |at: &u32| numbers.get(*at as usize).copied().unwrap_or(f32::NAN);
     Ok(Labels {
-        values: of_rows.iter().map(|class| numbers[class]).collect(),
+        values: of_rows.rows.iter().map(number).collect(),
         classes,
     })
+}
+
+/// The two classes of a label that tells anomalies: they need not both be there.
+fn normal_and_not(found: &BTreeMap<Class, u32>, name: &str) -> Result<Vec<Class>> {
+    let pairs = [
+        [Class::Boolean(false), Class::Boolean(true)],
+        [Class::Integer(0), Class::Integer(1)],
+    ];
+    let of_all = |pair: &&[Class; 2]| found.keys().all(|class| pair.contains(class));
+    if let Some(pair) = pairs.iter().find(of_all) {
+        return Ok(pair.to_vec());
+    }
+    let other = found
+        .keys()
+        .map(Class::to_string)
+        .find(|c| c != "0" && c != "1");
+    Err(Error::invalid(format!(
+        "the label '{name}' holds '{}', and of anomalies a label says whether a row is one",
+        other.unwrap_or_default()
+    ))
+    .with_hint("make it a boolean, or 0 and 1, in the SQL: true and 1 are anomalies"))
+}
+
+fn no_label(name: &str) -> Error {
+    Error::invalid(format!(
+        "no row of the data set has a label: column '{name}' is null throughout"
+    ))
 }
 
 fn check_classes(classes: &[Class], name: &str, task: Task) -> Result<()> {
@@ -119,12 +126,13 @@ fn check_classes(classes: &[Class], name: &str, task: Task) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a train part that holds one class only.
+/// Refuses a training part that holds one class only.
 pub(super) fn check_train_part(labels: &[f32], task: Task, classes: &[Class]) -> Result<()> {
     let Some(first) = labels.first() else {
         return Ok(());
     };
-    if task == Task::Regression || labels.iter().any(|label| label != first) {
+    let told_apart = matches!(task, Task::Binary | Task::Multiclass);
+    if !told_apart || labels.iter().any(|label| label != first) {
         return Ok(());
     }
     let only = classes
@@ -132,12 +140,15 @@ pub(super) fn check_train_part(labels: &[f32], task: Task, classes: &[Class]) ->
         .map(Class::to_string)
         .unwrap_or_default();
     Err(Error::invalid(format!(
-        "the part of the data set before the split holds only one class, '{only}'"
+        "the training part of the data set holds only one class, '{only}'"
     ))
     .with_hint("take a smaller dataset.test_fraction, or rows from a longer time"))
 }
 
 fn values(column: &ArrayRef, name: &str) -> Result<Labels> {
+    if column.logical_null_count() == column.len() {
+        return Err(no_label(name));
+    }
     if !super::features::is_number(column.data_type()) {
         return Err(Error::invalid(format!(
             "the label '{name}' is {}, and regression predicts numbers",
@@ -146,14 +157,61 @@ fn values(column: &ArrayRef, name: &str) -> Result<Labels> {
         .with_hint("for classes say objective = \"multi:softprob\" or \"binary:logistic\""));
     }
     let numbers = to_f64(column)?;
-    let values = numbers.as_primitive::<Float64Type>().iter();
+    let numbers = numbers.as_primitive::<Float64Type>().iter();
+    let values: Vec<f32> = numbers.map(|v| v.unwrap_or(f64::NAN) as f32).collect();
+    if let Some(value) = values.iter().find(|v| v.is_infinite()) {
+        return Err(Error::invalid(format!(
+            "the label '{name}' holds {value}, or a number that becomes so in single precision"
+        ))
+        .with_hint("bound it in the SQL, or turn it into null"));
+    }
+    if values.iter().all(|v| v.is_nan()) {
+        return Err(no_label(name));
+    }
     Ok(Labels {
-        values: values.map(|v| v.unwrap_or(f64::NAN) as f32).collect(),
+        values,
         classes: Vec::new(),
     })
 }
 
-fn classes(column: &ArrayRef, name: &str) -> Result<Vec<Class>> {
+/// A label column as classes.
+struct OfRows {
+    /// One per row: where its class is among those found; [`NONE`] where it has none.
+    rows: Vec<u32>,
+    /// The classes, each with its number in the order they were met.
+    found: BTreeMap<Class, u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Numbers values as they are met; equal neighbours, as series have them, cost nothing.
+fn number<T: PartialEq + Ord + Copy>(
+    values: impl Iterator<Item = Option<T>>,
+    class: impl Fn(T) -> Result<Class>,
+) -> Result<OfRows> {
+    let mut found: BTreeMap<T, u32> = BTreeMap::new();
+    let mut last = None;
+    let mut rows = Vec::with_capacity(values.size_hint().0);
+    for value in values {
+        rows.push(match (value, last) {
+            (None, _) => NONE,
+            (Some(value), Some((same, at))) if value == same => at,
+            (Some(value), _) => {
+                let next = u32::try_from(found.len()).unwrap_or(NONE);
+                let at = *found.entry(value).or_insert(next);
+                last = Some((value, at));
+                at
+            }
+        });
+    }
+    let found = found.into_iter().map(|(value, at)| Ok((class(value)?, at)));
+    Ok(OfRows {
+        rows,
+        found: found.collect::<Result<_>>()?,
+    })
+}
+
+fn classes(column: &ArrayRef, name: &str) -> Result<OfRows> {
     let unfit = || {
         Error::invalid(format!(
             "the label '{name}' is {}, and classes are strings, integers or booleans",
@@ -161,52 +219,44 @@ fn classes(column: &ArrayRef, name: &str) -> Result<Vec<Class>> {
         ))
     };
     match column.data_type() {
-        DataType::Boolean => {
-            let values = column.as_boolean().iter();
-            Ok(values
-                .map(|v| Class::Boolean(v.unwrap_or_default()))
-                .collect())
-        }
+        DataType::Null => Err(no_label(name)),
+        DataType::Boolean => number(column.as_boolean().iter(), |v| Ok(Class::Boolean(v))),
         data_type if data_type.is_integer() => {
             let values = cast(column, &DataType::Int64).map_err(|e| unfit().with_source(e))?;
+            if values.null_count() > column.null_count() {
+                return Err(unfit());
+            }
             let values = values.as_primitive::<Int64Type>().iter();
-            values
-                .map(|v| v.map(Class::Integer).ok_or_else(unfit))
-                .collect()
+            number(values, |v| Ok(Class::Integer(v)))
         }
         data_type if data_type.is_numeric() => {
             let values = to_f64(column)?;
-            values
-                .as_primitive::<Float64Type>()
-                .iter()
-                .map(|v| whole(v, name))
-                .collect()
+            let values = values.as_primitive::<Float64Type>().iter();
+            // In bits, which have an order; what is no whole number is refused below.
+            let bits = values.map(|v| v.filter(|v| !v.is_nan()).map(|v| (v + 0.0).to_bits()));
+            number(bits, |v| whole(f64::from_bits(v), name))
         }
         _ => {
-            let values = cast(column, &DataType::Utf8).map_err(|e| unfit().with_source(e))?;
             if !is_text(column.data_type()) {
                 return Err(unfit());
             }
-            let values = values.as_string::<i32>().iter();
-            Ok(values
-                .map(|v| Class::Text(v.unwrap_or_default().to_owned()))
-                .collect())
+            let values = cast(column, &DataType::Utf8).map_err(|e| unfit().with_source(e))?;
+            number(values.as_string::<i32>().iter(), |v| {
+                Ok(Class::Text(v.to_owned()))
+            })
         }
     }
 }
 
 /// JSON numbers arrive as floats, so whole ones are taken as integers.
-fn whole(value: Option<f64>, name: &str) -> Result<Class> {
-    match value {
-        Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
-            Ok(Class::Integer(value as i64))
-        }
-        value => Err(Error::invalid(format!(
-            "the label '{name}' holds {}, which is no class",
-            value.unwrap_or(f64::NAN)
-        ))
-        .with_hint("for numbers say objective = \"reg:squarederror\"")),
+fn whole(value: f64, name: &str) -> Result<Class> {
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        return Ok(Class::Integer(value as i64));
     }
+    Err(Error::invalid(format!(
+        "the label '{name}' holds {value}, which is no class"
+    ))
+    .with_hint("for numbers say objective = \"reg:squarederror\""))
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -225,7 +275,7 @@ fn to_f64(column: &ArrayRef) -> Result<ArrayRef> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int32Array, StringArray};
+    use arrow::array::{BooleanArray, Float64Array, Int32Array, StringArray};
 
     use super::*;
 
@@ -274,12 +324,38 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_label_are_dropped_and_counted() {
+    fn rows_without_a_label_have_no_number() {
         let label: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), None, Some(f64::NAN)]));
-        let rows = RecordBatch::try_from_iter_with_nullable([("y", label, true)]).unwrap();
-        let (kept, dropped) = with_label(&rows, 0).unwrap();
-        assert_eq!((kept.num_rows(), dropped), (1, 2));
-        let none = rows.slice(1, 2);
-        assert!(with_label(&none, 0).unwrap_err().message().contains("'y'"));
+        let labels = encode(&label, "y", Task::Regression).unwrap();
+        assert_eq!(labels.values[0], 1.0);
+        assert!(labels.values[1].is_nan() && labels.values[2].is_nan());
+        let text: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("a")]));
+        let labels = encode(&text, "y", Task::Binary).unwrap();
+        assert_eq!((labels.values[0], labels.values[2]), (1.0, 0.0));
+        assert!(labels.values[1].is_nan());
+        for task in [Task::Regression, Task::Binary] {
+            let error = encode(&label.slice(1, 2), "y", task).unwrap_err();
+            assert!(error.message().contains("'y' is null"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_infinite_label_is_refused() {
+        for value in [f64::INFINITY, 1e39] {
+            let error = encode(&numbers(&[0.5, value]), "y", Task::Regression).unwrap_err();
+            assert!(error.message().contains("inf"), "{error}");
+        }
+        let error = encode(&numbers(&[0.0, f64::INFINITY]), "y", Task::Binary).unwrap_err();
+        assert!(error.message().contains("inf"), "{error}");
+    }
+
+    #[test]
+    fn anomalies_are_told_by_true_or_one() {
+        let labels = encode(&numbers(&[0.0, 0.0]), "y", Task::Anomaly).unwrap();
+        assert_eq!(labels.classes, [Class::Integer(0), Class::Integer(1)]);
+        let labels = encode(&numbers(&[1.0, 1.0]), "y", Task::Anomaly).unwrap();
+        assert_eq!(labels.values, [1.0, 1.0]);
+        let error = encode(&numbers(&[1.0, 2.0]), "y", Task::Anomaly).unwrap_err();
+        assert!(error.message().contains("holds '2'"), "{error}");
     }
 }

@@ -3,29 +3,49 @@
 //! Rows lie in one matrix; the samples of each part point into it, so that windows that
 //! overlap, or reach back over a border, cost nothing.
 mod features;
+mod fingerprint;
+mod fit;
+mod keys;
 mod labels;
 mod normalise;
+mod prepare;
+mod preview;
 mod read;
+mod rows;
 mod split;
+mod suspicion;
+#[cfg(test)]
+mod tests;
+mod warnings;
+mod weigh;
+mod windows;
 
 use std::borrow::Cow;
 
-use catalog::{CommitId, Result, Snapshot};
+use catalog::{CommitId, Error, Result, Snapshot};
 use lake::Lake;
 use query::Engine;
+use rayon::prelude::*;
 
 pub use labels::Class;
 pub use normalise::{Normalisation, Scale};
+pub use preview::{FeaturePreview, Figures, PartPreview, Preview, RowPreview, preview};
 
 pub(crate) use features::{is_number, to_numbers};
 
 use crate::manifest::{Feature, Rows};
 use crate::monitor::Distribution;
-use crate::spec::TrainSpec;
+use crate::spec::{DatasetSpec, TrainSpec};
+use prepare::{Prepared, prepare};
+use split::{Side, rows_of};
+use warnings::evenly;
+
+/// Training rows that the profile is taken of, evenly out of all.
+const FOR_PROFILE: usize = 100_000;
 
 /// The rows of a training run, the same for the same SQL and commit.
 #[derive(Debug)]
-pub(crate) struct Dataset {
+pub struct Dataset {
     pub(crate) commit: CommitId,
     pub(crate) features: Vec<Feature>,
     /// None where nothing is labelled.
@@ -49,6 +69,15 @@ pub(crate) struct Dataset {
     /// The first time of the test part, as text; empty where it is not cut by time.
     pub(crate) split_at: String,
     pub(crate) rows: Rows,
+    /// The names of the series, sorted: the values of their group columns joined by `/`. Empty
+    /// where no column names a series.
+    pub(crate) entities: Vec<String>,
+    /// Of each row the series, as a position among `entities`; empty where there are none.
+    pub(crate) series: Vec<u32>,
+    /// SHA-256 over numbers, names, classes, split and scales, in hex.
+    pub(crate) fingerprint: String,
+    /// What is suspicious about it, each a sentence.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Samples of one side of the split.
@@ -71,6 +100,22 @@ impl Part {
 }
 
 impl Dataset {
+    /// Samples of all parts.
+    pub fn len(&self) -> usize {
+        self.train.len() + self.validation.len() + self.test.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// SHA-256 over numbers, names, classes, split and scales, in hex: equal for data sets that
+    /// teach the same.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// Numbers of a row.
     pub(crate) fn columns(&self) -> usize {
         self.features.len()
@@ -128,11 +173,18 @@ impl Dataset {
             test: Part::default(),
             split_at: String::new(),
             rows: Rows::default(),
+            entities: Vec::new(),
+            series: Vec::new(),
+            fingerprint: String::new(),
+            warnings: Vec::new(),
         }
     }
 
     /// Reads the data set at the commit of `snapshot`.
-    pub(crate) async fn read(
+    ///
+    /// # Errors
+    /// `InvalidInput` for SQL, columns, labels and splits that do not fit, saying which.
+    pub async fn read(
         lake: &Lake,
         engine: &Engine,
         spec: &TrainSpec,
@@ -141,67 +193,126 @@ impl Dataset {
         let commit = snapshot.commit().id;
         let task = spec.task();
         let spec = &spec.dataset;
-        let rows = read::rows(lake, engine, &spec.sql, commit).await?;
-        let columns = features::Columns::of(rows.schema_ref(), spec)?;
-        let (rows, dropped) = match columns.label {
-            Some(label) => labels::with_label(&rows, label)?,
-            None => (rows, 0),
-        };
-        let rows = split::in_order(&rows, &columns)?;
-        let labels = match (columns.label, &spec.label) {
-            (Some(label), Some(name)) => labels::encode(rows.column(label), name, task)?,
-            _ => labels::Labels::default(),
-        };
-        let cut = split::cut(&rows, &columns, spec)?;
-        let learned = labels.values.get(..cut.validation).unwrap_or_default();
-        labels::check_train_part(learned, task, &labels.classes)?;
+        let source = read::read(lake, engine, spec, task, commit).await?;
+        let spec = spec.clone();
+        blocking(move || {
+            let prepared = prepare(source, &spec, task)?;
+            let warnings = warnings::warnings(&prepared, &spec, task);
+            let data = Dataset::of(prepared, &spec, commit)?;
+            Ok(Dataset { warnings, ..data })
+        })
+        .await
+    }
 
-        let schema = rows.schema();
-        let describe = |index: usize| Feature {
-            name: schema.field(index).name().clone(),
-            data_type: schema.field(index).data_type().to_string(),
-        };
-        let part = |range: std::ops::Range<usize>| Part {
-            labels: labels
-                .values
-                .get(range.clone())
-                .unwrap_or_default()
-                .to_vec(),
-            ends: range.collect(),
+    /// Scales what was prepared.
+    fn of(prepared: Prepared, spec: &DatasetSpec, commit: CommitId) -> Result<Dataset> {
+        let Prepared {
+            rows,
+            sides,
+            samples,
+            window,
+            ..
+        } = prepared;
+        let normalisation = Normalisation::fit(&spec.normalise, &rows, &sides);
+        let part = |ends: Vec<usize>| Part {
+            labels: ends
+                .iter()
+                .filter_map(|end| rows.labels.get(*end).copied())
+                .collect(),
+            ends,
             weights: Vec::new(),
         };
-        let count = rows.num_rows();
-        let values = to_numbers(&rows, &columns.features)?;
-        let profile = profile(&values, columns.features.len(), cut.validation);
-        Ok(Dataset {
+        let mut train = part(samples.train);
+        let mut validation = part(samples.validation);
+        let mut test = part(samples.test);
+        let parts = [&mut train, &mut validation, &mut test];
+        weigh::weigh(parts, spec.weights, &rows.weights, prepared.classes.len())?;
+        let profile = profile(&rows, &sides);
+        let mut values = rows.numbers;
+        scale(
+            &mut values,
+            &normalisation,
+            rows.width,
+            &rows.series,
+            &rows.entities,
+        );
+        let mut data = Dataset {
             commit,
-            features: columns.features.iter().map(|i| describe(*i)).collect(),
-            label: columns.label.map(describe),
-            targets: (0..columns.features.len()).collect(),
+            features: prepared.features,
+            label: prepared.label,
+            targets: prepared.targets,
             values,
-            length: 1,
-            horizon: 0,
-            normalisation: Normalisation::default(),
+            length: window.length,
+            horizon: window.horizon,
+            normalisation,
             profile,
-            train: part(0..cut.validation),
-            validation: part(cut.validation..cut.test),
-            test: part(cut.test..count),
-            classes: labels.classes,
-            split_at: cut.at,
             rows: Rows {
-                train: cut.validation as u64,
-                validation: (cut.test - cut.validation) as u64,
-                test: (count - cut.test) as u64,
-                dropped,
+                train: train.len() as u64,
+                validation: validation.len() as u64,
+                test: test.len() as u64,
+                dropped: prepared.dropped,
             },
-        })
+            train,
+            validation,
+            test,
+            classes: prepared.classes,
+            split_at: prepared.split_at,
+            entities: rows.entities,
+            series: rows.series,
+            fingerprint: String::new(),
+            warnings: Vec::new(),
+        };
+        data.fingerprint = fingerprint::of(&data);
+        Ok(data)
+    }
+
+    /// The series a row belongs to; none where no column names one.
+    pub(crate) fn entity(&self, row: usize) -> Option<&str> {
+        let series = *self.series.get(row)? as usize;
+        self.entities.get(series).map(String::as_str)
     }
 }
 
-/// How each of `columns` is spread over the first `rows` rows of `values`.
-fn profile(values: &[f32], columns: usize, rows: usize) -> Vec<Distribution> {
-    let of = |column| (0..rows).map(move |row| values[row * columns + column]);
-    (0..columns)
-        .map(|column| Distribution::of(of(column)))
-        .collect()
+/// How each feature is spread over the training rows.
+fn profile(rows: &rows::Rows, sides: &[Side]) -> Vec<Distribution> {
+    let learned = rows_of(sides, Side::Train);
+    let taken: Vec<usize> = evenly(&learned, FOR_PROFILE)
+        .map(|row| row as usize)
+        .collect();
+    let of = |column| taken.iter().map(move |row| rows.row(*row)[column]);
+    let columns = (0..rows.width).into_par_iter();
+    columns.map(|column| Distribution::of(of(column))).collect()
+}
+
+/// Scales all rows, each by what its series asks for.
+fn scale(
+    values: &mut [f32],
+    by: &Normalisation,
+    width: usize,
+    series: &[u32],
+    entities: &[String],
+) {
+    if by.scales.is_empty() {
+        return;
+    }
+    const AT_ONCE: usize = 1 << 14;
+    let chunks = values.par_chunks_mut(AT_ONCE * width).enumerate();
+    chunks.for_each(|(chunk, values)| {
+        if by.groups.is_empty() {
+            return by.apply(values, None);
+        }
+        for (at, row) in values.chunks_exact_mut(width).enumerate() {
+            let series = series.get(chunk * AT_ONCE + at);
+            let entity = series.and_then(|series| entities.get(*series as usize));
+            by.apply(row, entity.map(String::as_str));
+        }
+    });
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::internal("preparing the data set broke off").with_source(e))?
 }

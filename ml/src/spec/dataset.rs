@@ -2,7 +2,7 @@
 use catalog::Result;
 use serde::{Deserialize, Serialize};
 
-use super::invalid;
+use super::{Task, invalid};
 
 /// The rows a model learns from: SQL at one commit, split so that it is judged on rows it
 /// has not seen.
@@ -119,7 +119,8 @@ pub enum Normalise {
 pub struct WindowSpec {
     /// Rows of a sample; its label is that of its last row.
     pub length: usize,
-    /// Rows from one sample's end to the next one's; at training only.
+    /// Rows from the end of a sample that is learned from to that of the next one; validation,
+    /// test and predictions take every window.
     #[serde(default = "one")]
     pub stride: usize,
     /// Rows after the window that a forecast is of; 0 for other tasks.
@@ -161,7 +162,93 @@ impl DatasetSpec {
                     .to_owned(),
             ));
         }
+        self.check_columns()?;
+        self.check_window()
+    }
+
+    /// Each choice needs its column, and a column is named for its choice alone.
+    fn check_columns(&self) -> Result<()> {
+        let by_column = self.split == Split::Column;
+        let weighted = self.weights == Weights::Column;
+        for (chosen, choice, column, named) in [
+            (
+                by_column,
+                "dataset.split",
+                "split_column",
+                &self.split_column,
+            ),
+            (
+                weighted,
+                "dataset.weights",
+                "weight_column",
+                &self.weight_column,
+            ),
+        ] {
+            if chosen != named.is_some() {
+                let said = if chosen { "is" } else { "is not" };
+                let there = if chosen { "missing" } else { "given" };
+                return Err(invalid(format!(
+                    "dataset.{column} is {there}, and {choice} {said} \"column\""
+                )));
+            }
+        }
+        for (chosen, what) in [
+            (self.split == Split::Group, "dataset.split = \"group\""),
+            (self.normalise.per_group, "dataset.normalise.per_group"),
+        ] {
+            if chosen && self.group.is_empty() {
+                return Err(invalid(format!(
+                    "{what} needs dataset.group: name the columns that tell series apart"
+                )));
+            }
+        }
         Ok(())
+    }
+
+    fn check_window(&self) -> Result<()> {
+        let Some(window) = self.window else {
+            return Ok(());
+        };
+        if window.length == 0 || window.stride == 0 {
+            return Err(invalid(
+                "dataset.window.length and stride are numbers of rows, from 1 on".to_owned(),
+            ));
+        }
+        if self.split == Split::Random && window.length + window.horizon > 1 {
+            return Err(invalid(
+                "dataset.split is \"random\", and windows share their rows with their neighbours: \
+                 what is learned would be in the test as well. Say \"time\", \"group\" or \"column\""
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a task asks of a data set beyond that.
+    pub(super) fn check_task(&self, task: Task) -> Result<()> {
+        let horizon = self.window.map_or(0, |window| window.horizon);
+        let forecast = task == Task::Forecast;
+        let classes = matches!(task, Task::Binary | Task::Multiclass);
+        let wrong = match () {
+            () if forecast && horizon == 0 => {
+                "dataset.window.horizon is missing: say how many rows a forecast is of"
+            }
+            () if !forecast && horizon > 0 => {
+                "dataset.window.horizon is for forecasts; leave it out"
+            }
+            () if !forecast && !self.targets.is_empty() => {
+                "dataset.targets is for forecasts; what else is predicted is dataset.label"
+            }
+            () if forecast && self.label.is_some() => {
+                "dataset.label has no use in a forecast: name the columns it is of in \
+                 dataset.targets"
+            }
+            () if !classes && self.weights == Weights::Balanced => {
+                "dataset.weights = \"balanced\" is for classes; name a weight_column instead"
+            }
+            () => return Ok(()),
+        };
+        Err(invalid(wrong.to_owned()))
     }
 }
 

@@ -162,7 +162,7 @@ impl TrainSpec {
                 "dataset.label is missing: name the column to predict".to_owned(),
             ));
         }
-        Ok(())
+        self.dataset.check_task(self.task())
     }
 }
 

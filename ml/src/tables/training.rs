@@ -66,7 +66,7 @@ fn summary(run: &Run<'_>, id: &str) -> Result<Rows> {
         .same("branch", run.branch)
         .same("data_commit", &commit.to_string())
         .same("manifest", run.manifest_location)
-        .text("fingerprint", [None::<&str>])
+        .same("fingerprint", &manifest.fingerprint)
         .same("code_version", &manifest.code_version)
         .longs("train_rows", count(rows.train))
         .longs("validation_rows", count(rows.validation))

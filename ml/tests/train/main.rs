@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod branches;
+mod datasets;
 mod errors;
 mod fixture;
 mod inference;
