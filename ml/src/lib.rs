@@ -43,8 +43,9 @@ pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
 pub use registry::{ModelInfo, models};
 pub use spec::{
-    AutoencoderSpec, DatasetSpec, GruSpec, Normalise, NormaliseSpec, Range, SearchSpec, Split,
-    Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec, XgboostSpec,
+    AutoencoderSpec, DatasetSpec, Freeze, GruSpec, Loss, Normalise, NormaliseSpec, Range,
+    SearchSpec, Split, Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec,
+    XgboostSpec,
 };
 pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};

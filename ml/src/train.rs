@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use crate::calibrate::{self, Calibration};
 use crate::dataset::{Dataset, Part};
 use crate::manifest::{Artifact, FORMAT_VERSION, Lineage, Manifest, Signature};
-use crate::metrics::{BinaryMetrics, Metrics, MulticlassMetrics, RegressionMetrics};
+use crate::metrics::{
+    BinaryMetrics, ForecastMetrics, Metrics, MulticlassMetrics, RegressionMetrics,
+};
 use crate::monitor::{self, Distribution, Profile};
 use crate::registry;
 use crate::spec::{Task, TrainSpec};
@@ -103,10 +105,11 @@ pub async fn train(
         Some(reference) => lake.catalog().resolve_to_build_on(reference).await?,
         None => head,
     };
+    let with_weights = trainers::with_weights(lake, spec.clone()).await?;
     let mut dataset = Dataset::read(lake, engine, spec, &pinned).await?;
     let warnings = std::mem::take(&mut dataset.warnings);
     tracing::info!(model = %spec.model, commit = %dataset.commit, rows = dataset.rows.train, "training");
-    let learner = trainers::learner(spec)?;
+    let learner = trainers::learner(&with_weights)?;
     let aside = calibrate::set_aside(&mut dataset, task, learner.stops_early());
     let dataset = Arc::new(dataset);
     let mut rounds = Vec::new();
@@ -225,7 +228,8 @@ fn measure(
             let middle: Vec<f32> = rows.map(|row| calibrate::outer(row).1 as f32).collect();
             Metrics::Regression(RegressionMetrics::of(truth, &middle))
         }
-        Task::Forecast | Task::Anomaly => {
+        Task::Forecast => Metrics::Forecast(ForecastMetrics::of(dataset, &dataset.test, predicted)),
+        Task::Anomaly => {
             return Err(Error::unsupported(format!("{task} has no metrics yet")));
         }
     })

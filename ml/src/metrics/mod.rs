@@ -3,6 +3,7 @@
 //! Ratios whose denominator is zero, such as the precision of a class that was
 //! never predicted, count as 0.
 mod binary;
+mod forecast;
 mod multiclass;
 mod regression;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use binary::BinaryMetrics;
+pub use forecast::{ForecastMetrics, TargetMetrics};
 pub use multiclass::{ClassMetrics, MulticlassMetrics};
 pub use regression::RegressionMetrics;
 
@@ -31,6 +33,8 @@ pub enum Metrics {
     Multiclass(MulticlassMetrics),
     /// Of a model of a number.
     Regression(RegressionMetrics),
+    /// Of a model of the rows after a window.
+    Forecast(ForecastMetrics),
 }
 
 impl Default for Metrics {
@@ -65,6 +69,11 @@ impl Metrics {
                 figures.extend(m.r2.map(|r2| ("r2", r2)));
                 figures
             }
+            Metrics::Forecast(m) => vec![
+                ("mse", m.mse),
+                ("mae", m.mae),
+                ("persistence mse", m.persistence_mse),
+            ],
         }
     }
 }

@@ -15,7 +15,7 @@ pub use autoencoder::AutoencoderSpec;
 pub use dataset::{DatasetSpec, Normalise, NormaliseSpec, Split, Weights, WindowSpec};
 pub use gru::GruSpec;
 pub use search::{Range, SearchSpec};
-pub use tinytimemixer::TinyTimeMixerSpec;
+pub use tinytimemixer::{Freeze, Loss, TinyTimeMixerSpec};
 pub use xgboost::XgboostSpec;
 
 /// One training run, as written in a TOML file.
@@ -155,6 +155,9 @@ impl TrainSpec {
                 "coverage is {}; it must lie between 0 and 1, such as 0.9",
                 self.coverage
             )));
+        }
+        if let Some(tinytimemixer) = &self.tinytimemixer {
+            tinytimemixer.check(&self.dataset)?;
         }
         let needs_label = !matches!(self.task(), Task::Forecast | Task::Anomaly);
         if needs_label && self.dataset.label.is_none() {

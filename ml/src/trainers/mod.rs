@@ -6,6 +6,7 @@ mod tinytimemixer;
 mod xgboost;
 
 pub use gru::{GruSize, gru_device, gru_step_seconds};
+pub(crate) use tinytimemixer::fetch as with_weights;
 
 use std::collections::BTreeMap;
 
