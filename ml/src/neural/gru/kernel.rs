@@ -1,288 +1,168 @@
-//! The recurrence of a gated recurrent unit on a CPU: all steps forward, and all steps back.
+//! A layer of gated recurrent units on a CPU: all steps forward, and all steps back.
 //!
-//! With the input's part `a = W_i x + b_i` of all steps at hand, in PyTorch's form of the unit
-//! (Cho et al., 2014; `torch.nn.GRU`), where `*` is by element:
-//!
-//! ```text
-//! r = sigmoid(a_r + W_hr h + b_hr)        h' = n + z * (h - n)
-//! z = sigmoid(a_z + W_hz h + b_hz)        m  = W_hn h + b_hn
-//! n = tanh(a_n + r * m)
-//! ```
-//!
-//! and back in time, from the slope `d` of the loss by h':
+//! In PyTorch's form of the unit (Cho et al., 2014; `torch.nn.GRU`), where `*` is by element and
+//! h of the first step is 0:
 //!
 //! ```text
-//! da_n = d * (1 - z) * (1 - n^2)          da_z = d * (h - n) * z * (1 - z)
-//! da_r = da_n * m * r * (1 - r)           d(h) = d * z + W_hr' da_r + W_hz' da_z + W_hn' (da_n * r)
+//! r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)        h' = n + z * (h - n)
+//! z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)        m  = W_hn h + b_hn
+//! n = tanh(W_in x + b_in + r * m)
 //! ```
 //!
-//! Rows of a batch do not know each other, so each thread takes some rows through all steps, and
-//! its working memory stays in its cache.
+//! and back in time, from the slope `d` of the loss by h', with `D = (d_r, d_z, d_n)` and
+//! `E = (d_r, d_z, d_n * r)`:
+//!
+//! ```text
+//! d_n = d * (1 - z) * (1 - n^2)              by h:    d * z + W_h' E
+//! d_z = d * (h - n) * z * (1 - z)            by x:    W_i' D
+//! d_r = d_n * m * r * (1 - r)                by W_i:  D x', by W_h: E h', by b: D and E
+//! ```
+//!
+//! Rows of a batch do not know each other. A fixed number of them goes through all steps
+//! together, on some thread, so that its working memory stays in a cache; sums over rows are
+//! taken part by part in one order. So the number of threads changes no bit.
 use rayon::prelude::*;
 
-use super::simd::{Packed, ROWS, sigmoid, tanh};
+mod rows;
+
+use rows::{Known, Rows};
+
+use super::simd::Packed;
+
+/// Rows that go through all steps together.
+const PART: usize = 16;
 
 /// Sizes of one layer's run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub(super) batch: usize,
     pub(super) steps: usize,
+    pub(super) inputs: usize,
     pub(super) hidden: usize,
 }
 
-impl Size {
-    /// Rows that one thread takes: equal parts, in whole tiles.
-    fn rows_of_a_thread(self) -> usize {
-        let threads = rayon::current_num_threads().max(1);
-        self.batch.div_ceil(threads).next_multiple_of(ROWS)
-    }
+/// A layer's parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    /// 3 hidden x (inputs + hidden): W_i and W_h side by side.
+    pub(super) weight: &'a [f32],
+    /// 6 hidden: b_i and b_h.
+    pub(super) bias: &'a [f32],
 }
 
-/// What a run forward leaves for the way back.
-pub(super) struct Forward {
-    /// batch x steps x hidden: h' of each step.
-    pub(super) states: Vec<f32>,
-    /// batch x steps x 4 hidden: r, z, n and m of each step; empty where not asked for.
-    pub(super) gates: Vec<f32>,
+/// What the way back starts from, batch x steps x values each.
+pub(super) struct Run<'a> {
+    pub(super) x: &'a [f32],
+    /// h' of each step.
+    pub(super) states: &'a [f32],
+    /// r, z, n and m of each step.
+    pub(super) gates: &'a [f32],
+    /// The slopes of the loss by the states.
+    pub(super) slopes: &'a [f32],
 }
 
-/// Takes `inputs` (batch x steps x 3 hidden: the a without b_i) through all steps from a state
-/// of zeros. `weight` is 3 hidden x hidden, `bias` b_i and b_h: 6 hidden.
+/// Slopes of the loss.
+pub(super) struct Slopes {
+    /// batch x steps x inputs; empty where not asked for.
+    pub(super) x: Vec<f32>,
+    /// As the weights.
+    pub(super) weight: Vec<f32>,
+    /// As the biases.
+    pub(super) bias: Vec<f32>,
+}
+
+/// Takes `x` (batch x steps x inputs) through all steps: the states, batch x steps x hidden.
+/// `gates` gets batch x steps x 4 hidden values for the way back, or is none.
 pub(super) fn forward(
     size: Size,
-    inputs: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    keep: bool,
-) -> Forward {
+    x: &[f32],
+    weights: Weights<'_>,
+    gates: Option<&mut Vec<f32>>,
+) -> Vec<f32> {
     let Size {
         batch,
         steps,
+        inputs,
         hidden,
     } = size;
-    let packed = Packed::new(hidden, 3 * hidden, |k, j| weight[j * hidden + k]);
-    let mut states = vec![0.0; batch * steps * hidden];
-    let mut gates = vec![0.0; if keep { batch * steps * 4 * hidden } else { 0 }];
-    let rows = size.rows_of_a_thread();
-    let row = steps * hidden;
-    let inputs = inputs.par_chunks(rows * 3 * row);
-    let states_of = states.par_chunks_mut(rows * row);
-    let work = inputs.zip(states_of);
-    let run = |inputs, states, gates| {
-        Rows {
-            steps,
-            hidden,
-            packed: &packed,
-        }
-        .forward(inputs, bias, states, gates);
-    };
-    if keep {
-        let gates = gates.par_chunks_mut(rows * 4 * row);
-        work.zip(gates).for_each(|((i, s), g)| run(i, s, Some(g)));
-    } else {
-        work.for_each(|(i, s)| run(i, s, None));
-    }
-    Forward { states, gates }
-}
-
-/// The slopes of the loss by the a of each step, and by W_h h + b_h: batch x steps x 3 hidden
-/// each, from those by the states.
-pub(super) fn backward(
-    size: Size,
-    weight: &[f32],
-    run: &Forward,
-    slopes: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let Size {
-        batch,
-        steps,
-        hidden,
-    } = size;
-    let packed = Packed::new(3 * hidden, hidden, |k, j| weight[k * hidden + j]);
-    let mut by_input = vec![0.0; batch * steps * 3 * hidden];
-    let mut by_state = vec![0.0; batch * steps * 3 * hidden];
-    let rows = size.rows_of_a_thread();
-    let row = steps * hidden;
-    let forward = run.states.par_chunks(rows * row);
-    let forward = forward.zip(run.gates.par_chunks(rows * 4 * row));
-    let slopes = slopes.par_chunks(rows * row);
-    let by_inputs = by_input.par_chunks_mut(rows * 3 * row);
-    let by_states = by_state.par_chunks_mut(rows * 3 * row);
-    let work = forward.zip(slopes).zip(by_inputs.zip(by_states));
-    work.for_each(|(((states, gates), slopes), (by_input, by_state))| {
-        Rows {
-            steps,
-            hidden,
-            packed: &packed,
-        }
-        .backward(
-            Known {
-                states,
-                gates,
-                slopes,
-            },
-            by_input,
-            by_state,
-        );
+    let width = inputs + hidden;
+    let by_x = Packed::new(inputs, 3 * hidden, |k, j| weights.weight[j * width + k]);
+    let by_h = Packed::new(hidden, 3 * hidden, |k, j| {
+        weights.weight[j * width + inputs + k]
     });
-    (by_input, by_state)
-}
-
-/// Some rows of a batch, and the recurrent weights, packed for the way they go.
-struct Rows<'a> {
-    steps: usize,
-    hidden: usize,
-    packed: &'a Packed,
-}
-
-/// What the way back starts from.
-struct Known<'a> {
-    states: &'a [f32],
-    gates: &'a [f32],
-    slopes: &'a [f32],
-}
-
-impl Rows<'_> {
-    fn forward(&self, inputs: &[f32], bias: &[f32], states: &mut [f32], gates: Option<&mut [f32]>) {
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has just been found to have both features.
-            return unsafe { self.forward_avx2(inputs, bias, states, gates) };
+    let rows = Rows {
+        steps,
+        inputs,
+        hidden,
+        by_x: &by_x,
+        by_h: &by_h,
+    };
+    let mut states = vec![0.0; batch * steps * hidden];
+    let x = x.par_chunks(PART * steps * inputs);
+    let work = x.zip(states.par_chunks_mut(PART * steps * hidden));
+    match gates {
+        Some(gates) => {
+            gates.resize(batch * steps * 4 * hidden, 0.0);
+            let gates = gates.par_chunks_mut(PART * steps * 4 * hidden);
+            let work = work.zip(gates);
+            work.for_each(|((x, states), gates)| {
+                rows.forward(x, weights.bias, states, Some(gates))
+            });
         }
-        self.forward_as::<{ cfg!(target_arch = "aarch64") }>(inputs, bias, states, gates);
+        None => work.for_each(|(x, states)| rows.forward(x, weights.bias, states, None)),
     }
-
-    fn backward(&self, known: Known<'_>, by_input: &mut [f32], by_state: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has just been found to have both features.
-            return unsafe { self.backward_avx2(known, by_input, by_state) };
-        }
-        self.backward_as::<{ cfg!(target_arch = "aarch64") }>(known, by_input, by_state);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn forward_avx2(
-        &self,
-        inputs: &[f32],
-        bias: &[f32],
-        states: &mut [f32],
-        gates: Option<&mut [f32]>,
-    ) {
-        self.forward_as::<true>(inputs, bias, states, gates);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn backward_avx2(&self, known: Known<'_>, by_input: &mut [f32], by_state: &mut [f32]) {
-        self.backward_as::<true>(known, by_input, by_state);
-    }
-
-    #[inline(always)]
-    fn forward_as<const FMA: bool>(
-        &self,
-        inputs: &[f32],
-        bias: &[f32],
-        states: &mut [f32],
-        mut gates: Option<&mut [f32]>,
-    ) {
-        let (steps, hidden) = (self.steps, self.hidden);
-        let rows = states.len() / (steps * hidden);
-        let padded = rows.next_multiple_of(ROWS);
-        // The state before the step, in tiles.
-        let mut tiles = vec![0.0; padded * hidden];
-        let mut recurrent = vec![0.0; padded * self.packed.columns];
-        let mut scratch = vec![0.0; 4 * hidden];
-        let [b_ir, b_iz, b_in, b_hr, b_hz, b_hn] = parts(bias, hidden);
-        for step in 0..steps {
-            self.packed.multiply::<FMA>(&tiles, &mut recurrent);
-            for row in 0..rows {
-                let at = row * steps + step;
-                let [a_r, a_z, a_n] = parts(&inputs[at * 3 * hidden..], hidden);
-                let [u_r, u_z, u_n] = parts(&recurrent[row * self.packed.columns..], hidden);
-                let tile = &mut tiles[row / ROWS * ROWS * hidden..][..ROWS * hidden];
-                let gates = match &mut gates {
-                    Some(gates) => &mut gates[at * 4 * hidden..][..4 * hidden],
-                    None => &mut scratch[..],
-                };
-                let [r, z, n, m] = parts_mut(gates, hidden);
-                let state = &mut states[at * hidden..][..hidden];
-                for j in 0..hidden {
-                    r[j] = sigmoid::<FMA>(a_r[j] + b_ir[j] + (u_r[j] + b_hr[j]));
-                    z[j] = sigmoid::<FMA>(a_z[j] + b_iz[j] + (u_z[j] + b_hz[j]));
-                    m[j] = u_n[j] + b_hn[j];
-                    n[j] = tanh::<FMA>(a_n[j] + b_in[j] + r[j] * m[j]);
-                }
-                let (before, _) = tile.as_chunks_mut::<ROWS>();
-                let rest = state.iter_mut().zip(before).zip(n.iter().zip(&*z));
-                for ((state, before), (n, z)) in rest {
-                    let before = &mut before[row % ROWS];
-                    *state = n + z * (*before - n);
-                    *before = *state;
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn backward_as<const FMA: bool>(
-        &self,
-        known: Known<'_>,
-        by_input: &mut [f32],
-        by_state: &mut [f32],
-    ) {
-        let (steps, hidden) = (self.steps, self.hidden);
-        let rows = known.states.len() / (steps * hidden);
-        let padded = rows.next_multiple_of(ROWS);
-        let columns = self.packed.columns;
-        let start = vec![0.0; hidden];
-        // Slopes by W_h h + b_h, in tiles; what they come to by h; and the rest of that.
-        let mut tiles = vec![0.0; padded * 3 * hidden];
-        let mut through = vec![0.0; padded * columns];
-        let mut beside = vec![0.0; padded * hidden];
-        for step in (0..steps).rev() {
-            for row in 0..rows {
-                let at = row * steps + step;
-                let [slope] = parts(&known.slopes[at * hidden..], hidden);
-                let [r, z, n, m] = parts(&known.gates[at * 4 * hidden..], hidden);
-                let before = match step {
-                    0 => &start[..],
-                    _ => &known.states[(at - 1) * hidden..][..hidden],
-                };
-                let [through] = parts(&through[row * columns..], hidden);
-                let [beside] = parts_mut(&mut beside[row * hidden..], hidden);
-                let [i_r, i_z, i_n] = parts_mut(&mut by_input[at * 3 * hidden..], hidden);
-                let [h_r, h_z, h_n] = parts_mut(&mut by_state[at * 3 * hidden..], hidden);
-                for j in 0..hidden {
-                    let d = slope[j] + beside[j] + through[j];
-                    let d_n = d * (1.0 - z[j]) * (1.0 - n[j] * n[j]);
-                    let d_z = d * (before[j] - n[j]) * z[j] * (1.0 - z[j]);
-                    let d_r = d_n * m[j] * r[j] * (1.0 - r[j]);
-                    (i_r[j], i_z[j], i_n[j]) = (d_r, d_z, d_n);
-                    (h_r[j], h_z[j], h_n[j]) = (d_r, d_z, d_n * r[j]);
-                    beside[j] = d * z[j];
-                }
-                let tile = &mut tiles[row / ROWS * ROWS * 3 * hidden..][..ROWS * 3 * hidden];
-                let (tile, _) = tile.as_chunks_mut::<ROWS>();
-                let slopes = &by_state[at * 3 * hidden..][..3 * hidden];
-                for (tile, slope) in tile.iter_mut().zip(slopes) {
-                    tile[row % ROWS] = *slope;
-                }
-            }
-            self.packed.multiply::<FMA>(&tiles, &mut through);
-        }
-    }
+    states
 }
 
-/// The first `N` runs of `hidden` values.
-#[inline(always)]
-fn parts<const N: usize>(values: &[f32], hidden: usize) -> [&[f32]; N] {
-    std::array::from_fn(|i| &values[i * hidden..(i + 1) * hidden])
-}
-
-#[inline(always)]
-fn parts_mut<const N: usize>(values: &mut [f32], hidden: usize) -> [&mut [f32]; N] {
-    let mut parts = values.chunks_exact_mut(hidden);
-    std::array::from_fn(|_| parts.next().expect("values hold N parts"))
+/// The slopes by `x`, where asked for, and by the parameters.
+pub(super) fn backward(size: Size, run: &Run<'_>, weights: Weights<'_>, by_x: bool) -> Slopes {
+    let Size {
+        batch,
+        steps,
+        inputs,
+        hidden,
+    } = size;
+    let width = inputs + hidden;
+    let to_x = Packed::new(3 * hidden, inputs, |k, j| weights.weight[k * width + j]);
+    let to_h = Packed::new(3 * hidden, hidden, |k, j| {
+        weights.weight[k * width + inputs + j]
+    });
+    let rows = Rows {
+        steps,
+        inputs,
+        hidden,
+        by_x: &to_x,
+        by_h: &to_h,
+    };
+    let mut of_x = vec![0.0; if by_x { batch * steps * inputs } else { 0 }];
+    let part = |values: &'_ [f32], wide: usize, i: usize| -> std::ops::Range<usize> {
+        let from = i * PART * steps * wide;
+        from..(from + PART * steps * wide).min(values.len())
+    };
+    let known = |i: usize| Known {
+        x: &run.x[part(run.x, inputs, i)],
+        states: &run.states[part(run.states, hidden, i)],
+        gates: &run.gates[part(run.gates, 4 * hidden, i)],
+        slopes: &run.slopes[part(run.slopes, hidden, i)],
+    };
+    let parts = batch.div_ceil(PART);
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = if by_x {
+        let of_x = of_x.par_chunks_mut(PART * steps * inputs).enumerate();
+        of_x.map(|(i, x)| rows.backward(&known(i), Some(x)))
+            .collect()
+    } else {
+        let parts = (0..parts).into_par_iter();
+        parts.map(|i| rows.backward(&known(i), None)).collect()
+    };
+    let mut sums = sums.into_iter();
+    let (mut weight, mut bias) = sums.next().unwrap_or_default();
+    for (more, biases) in sums {
+        weight.iter_mut().zip(more).for_each(|(sum, v)| *sum += v);
+        bias.iter_mut().zip(biases).for_each(|(sum, v)| *sum += v);
+    }
+    Slopes {
+        x: of_x,
+        weight,
+        bias,
+    }
 }

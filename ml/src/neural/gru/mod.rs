@@ -9,7 +9,7 @@ use catalog::Result;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Params, dropout, failed};
-use recurrence::Recurrence;
+use recurrence::{Memory, Recurrence};
 
 /// One layer. The gates r, z, n lie one after the other in each parameter.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ struct Layer {
     bias_ih: Tensor,
     /// 3 hidden; its last part lies within the product with r.
     bias_hh: Tensor,
+    memory: Memory,
 }
 
 /// Layers of gated recurrent units, one on the other.
@@ -60,6 +61,7 @@ impl Gru {
                 weight_hh: make("weight_hh", layer, &[3 * hidden, hidden])?,
                 bias_ih: make("bias_ih", layer, &[3 * hidden])?,
                 bias_hh: make("bias_hh", layer, &[3 * hidden])?,
+                memory: Memory::default(),
             })
         };
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;
@@ -90,12 +92,10 @@ impl Gru {
 impl Layer {
     /// By the kernel for CPUs.
     fn fused(&self, x: &Tensor, training: bool) -> candle_core::Result<Tensor> {
-        let (batch, steps, inputs) = x.dims3()?;
-        let flat = x.reshape((batch * steps, inputs))?;
-        let projected = flat.matmul(&self.weight_ih.t()?)?;
-        let projected = projected.reshape((batch, steps, ()))?;
+        let weight = Tensor::cat(&[&self.weight_ih, &self.weight_hh], 1)?;
         let bias = Tensor::cat(&[&self.bias_ih, &self.bias_hh], 0)?;
-        Recurrence::run(&projected, &self.weight_hh, &bias, training)
+        let memory = training.then_some(&self.memory);
+        Recurrence::run(&x.contiguous()?, &weight.contiguous()?, &bias, memory)
     }
 
     /// By tensor operations step by step, on any device.

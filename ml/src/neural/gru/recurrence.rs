@@ -1,142 +1,141 @@
 //! The kernel as an operation that candle can differentiate.
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 
-use super::kernel::{self, Forward, Size};
+use super::kernel::{self, Run, Size, Weights};
+
+/// Memory for the gates of a run, handed from one training step to the next: fresh pages would
+/// cost as much as a third of the step.
+pub(super) type Memory = Arc<Mutex<Vec<f32>>>;
 
 /// All steps of one layer. What the way forward leaves is kept here for the way back.
 pub(super) struct Recurrence {
-    keep: bool,
-    run: OnceLock<Forward>,
+    gates: Mutex<Vec<f32>>,
+    /// Where the gates came from and go to; none where nothing is kept.
+    memory: Option<Memory>,
 }
 
 impl Recurrence {
-    /// States of all steps, batch x steps x hidden, from `projected` (batch x steps x 3 hidden,
-    /// `W_i x`), `weight` (3 hidden x hidden) and `bias` (b_i and b_h). Gradients flow only when
-    /// `training`.
+    /// States of all steps, batch x steps x hidden, from `x` (batch x steps x inputs), `weight`
+    /// (3 hidden x (inputs + hidden)) and `bias` (b_i and b_h). Gradients flow only where there
+    /// is memory for them.
     pub(super) fn run(
-        projected: &Tensor,
+        x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        training: bool,
+        memory: Option<&Memory>,
     ) -> Result<Tensor> {
+        let taken = memory.map(|memory| std::mem::take(&mut *lock(memory)));
         let operation = Recurrence {
-            keep: training,
-            run: OnceLock::new(),
+            gates: Mutex::new(taken.unwrap_or_default()),
+            memory: memory.cloned(),
         };
-        if training {
-            projected.apply_op3(weight, bias, operation)
-        } else {
-            projected.apply_op3_no_bwd(weight, bias, &operation)
+        match memory {
+            Some(_) => x.apply_op3(weight, bias, operation),
+            None => x.apply_op3_no_bwd(weight, bias, &operation),
         }
     }
 }
 
+impl Drop for Recurrence {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            *lock(memory) = std::mem::take(&mut *lock(&self.gates));
+        }
+    }
+}
+
+fn lock(memory: &Mutex<Vec<f32>>) -> std::sync::MutexGuard<'_, Vec<f32>> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl CustomOp3 for Recurrence {
     fn name(&self) -> &'static str {
-        "gru-recurrence"
+        "gru"
     }
 
     fn cpu_fwd(
         &self,
-        projected: &CpuStorage,
-        projected_layout: &Layout,
+        x: &CpuStorage,
+        x_layout: &Layout,
         weight: &CpuStorage,
         weight_layout: &Layout,
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let size = size(projected_layout.shape())?;
-        let run = kernel::forward(
-            size,
-            slice(projected, projected_layout)?,
-            slice(weight, weight_layout)?,
-            slice(bias, bias_layout)?,
-            self.keep,
-        );
-        let states = match self.keep {
-            true => run.states.clone(),
-            false => return Ok((CpuStorage::F32(run.states), size.states())),
+        let size = size(x_layout.shape(), bias_layout.shape())?;
+        let weights = Weights {
+            weight: slice(weight, weight_layout)?,
+            bias: slice(bias, bias_layout)?,
         };
-        // Set once: an operation runs forward when it is made, and never again.
-        let _ = self.run.set(run);
-        Ok((CpuStorage::F32(states), size.states()))
+        let mut gates = lock(&self.gates);
+        let gates = self.memory.as_ref().map(|_| &mut *gates);
+        let states = kernel::forward(size, slice(x, x_layout)?, weights, gates);
+        let shape = (size.batch, size.steps, size.hidden).into();
+        Ok((CpuStorage::F32(states), shape))
     }
 
     fn bwd(
         &self,
-        projected: &Tensor,
+        x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
-        _states: &Tensor,
+        bias: &Tensor,
+        states: &Tensor,
         slopes: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(run) = self.run.get() else {
-            bail!("a recurrence has no gradient before it has run")
+        let size = size(x.shape(), bias.shape())?;
+        let slopes = slopes.contiguous()?;
+        let tensors = [x, weight, bias, states, &slopes].map(Tensor::storage_and_layout);
+        let [values, weights, biases, states, slopes] = &tensors;
+        let gates = lock(&self.gates);
+        let run = Run {
+            x: host(values)?,
+            states: host(states)?,
+            gates: &gates,
+            slopes: host(slopes)?,
         };
-        let size = size(projected.shape())?;
-        let weight = weight.flatten_all()?.to_vec1::<f32>()?;
-        let slopes = slopes.flatten_all()?.to_vec1::<f32>()?;
-        let (by_input, by_state) = kernel::backward(size, &weight, run, &slopes);
-        let Size {
-            batch,
-            steps,
-            hidden,
-        } = size;
-        let device = projected.device();
-
-        let mut by_bias = sum_of_rows(&by_input, 3 * hidden);
-        by_bias.extend(sum_of_rows(&by_state, 3 * hidden));
-        let by_bias = Tensor::from_vec(by_bias, 6 * hidden, device)?;
-
-        // The state before each step: of zeros at first, then the one after the step before.
-        let mut before = vec![0.0; batch * steps * hidden];
-        let shifted = before.chunks_exact_mut(steps * hidden);
-        for (before, states) in shifted.zip(run.states.chunks_exact(steps * hidden)) {
-            before[hidden..].copy_from_slice(&states[..(steps - 1) * hidden]);
-        }
-        let before = Tensor::from_vec(before, (batch * steps, hidden), device)?;
-        let by_state = Tensor::from_vec(by_state, (batch * steps, 3 * hidden), device)?;
-        let by_weight = by_state.t()?.matmul(&before)?;
-
-        let by_input = Tensor::from_vec(by_input, projected.shape(), device)?;
-        Ok((Some(by_input), Some(by_weight), Some(by_bias)))
+        let weights = Weights {
+            weight: host(weights)?,
+            bias: host(biases)?,
+        };
+        let found = kernel::backward(size, &run, weights, x.track_op());
+        let device = x.device();
+        let by_x = match found.x.is_empty() {
+            true => None,
+            false => Some(Tensor::from_vec(found.x, x.shape(), device)?),
+        };
+        let by_weight = Tensor::from_vec(found.weight, weight.shape(), device)?;
+        let by_bias = Tensor::from_vec(found.bias, bias.shape(), device)?;
+        Ok((by_x, Some(by_weight), Some(by_bias)))
     }
 }
 
-impl Size {
-    fn states(self) -> Shape {
-        (self.batch, self.steps, self.hidden).into()
-    }
-}
-
-fn size(projected: &Shape) -> Result<Size> {
-    let (batch, steps, gates) = projected.dims3()?;
-    if batch * steps * gates == 0 || gates % 3 != 0 {
-        bail!("a recurrence over {projected:?} has no steps, or no three gates")
+fn size(x: &Shape, bias: &Shape) -> Result<Size> {
+    let (batch, steps, inputs) = x.dims3()?;
+    let hidden = bias.elem_count() / 6;
+    if batch * steps * inputs * hidden == 0 {
+        bail!("a recurrence over {x:?} with {hidden} units has nothing to do")
     }
     Ok(Size {
         batch,
         steps,
-        hidden: gates / 3,
+        inputs,
+        hidden,
     })
+}
+
+fn host<'a>((storage, layout): &'a (impl Deref<Target = Storage>, &Layout)) -> Result<&'a [f32]> {
+    match &**storage {
+        Storage::Cpu(storage) => slice(storage, layout),
+        _ => bail!("this recurrence is for CPUs"),
+    }
 }
 
 fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((from, to))) => Ok(&values[from..to]),
-        (CpuStorage::F32(_), None) => bail!("a recurrence needs values that lie side by side"),
-        _ => bail!("a recurrence is of {:?} only", DType::F32),
+        _ => bail!("a recurrence needs f32 values that lie side by side"),
     }
-}
-
-fn sum_of_rows(values: &[f32], columns: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; columns];
-    for row in values.chunks_exact(columns) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-    sums
 }

@@ -70,28 +70,38 @@ pub(super) struct Packed {
 
 impl Packed {
     pub(super) fn new(inner: usize, columns: usize, at: impl Fn(usize, usize) -> f32) -> Packed {
-        let padded = columns.next_multiple_of(COLUMNS);
-        let mut panels = vec![0.0; inner * padded];
-        for (panel, values) in panels.chunks_exact_mut(inner * COLUMNS).enumerate() {
-            for (k, row) in values.chunks_exact_mut(COLUMNS).enumerate() {
-                let first = panel * COLUMNS;
-                for (column, value) in (first..columns).zip(row) {
-                    *value = at(k, column);
-                }
+        let mut packed = Packed::zeros(inner, columns);
+        for k in 0..inner {
+            for column in 0..columns {
+                packed.panels[(column / COLUMNS * inner + k) * COLUMNS + column % COLUMNS] =
+                    at(k, column);
             }
         }
+        packed
+    }
+
+    pub(super) fn zeros(inner: usize, columns: usize) -> Packed {
+        let columns = columns.next_multiple_of(COLUMNS);
         Packed {
-            panels,
+            panels: vec![0.0; inner * columns],
             inner,
-            columns: padded,
+            columns,
         }
     }
 
-    /// Tiles of `ROWS` rows times this. A tile of `left` holds its rows side by side: for each
-    /// inner position the values of all its rows. `out` gets `columns` values a row.
+    /// Puts `values` into the first columns of the inner position `k`.
     #[inline(always)]
-    pub(super) fn multiply<const FMA: bool>(&self, left: &[f32], out: &mut [f32]) {
-        let tiles = left.chunks_exact(self.inner * ROWS);
+    pub(super) fn set_row(&mut self, k: usize, values: &[f32]) {
+        let panels = self.panels.chunks_exact_mut(self.inner * COLUMNS);
+        for (panel, values) in panels.zip(values.chunks(COLUMNS)) {
+            panel[k * COLUMNS..][..values.len()].copy_from_slice(values);
+        }
+    }
+
+    /// Left times this, into `out` with `columns` values a row, or added to it.
+    #[inline(always)]
+    pub(super) fn multiply<const FMA: bool>(&self, left: &Tiles, out: &mut [f32], add: bool) {
+        let tiles = left.values.chunks_exact(self.inner * ROWS);
         for (rows, out) in tiles.zip(out.chunks_exact_mut(self.columns * ROWS)) {
             let panels = self.panels.chunks_exact(self.inner * COLUMNS);
             let (left, _) = rows.as_chunks::<ROWS>();
@@ -99,12 +109,56 @@ impl Packed {
                 let (right, _) = panel.as_chunks::<COLUMNS>();
                 let sums = tile::<FMA>(left, right);
                 for (out, sums) in out.chunks_exact_mut(self.columns).zip(&sums) {
-                    out[number * COLUMNS..(number + 1) * COLUMNS].copy_from_slice(sums);
+                    let out = &mut out[number * COLUMNS..(number + 1) * COLUMNS];
+                    if add {
+                        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+                    } else {
+                        out.copy_from_slice(sums);
+                    }
                 }
             }
         }
     }
 }
+
+/// The left side of a product, rows x inner, in tiles of `ROWS` rows: for each inner position the
+/// values of all rows of the tile. Rows that fill up the last tile are zeros.
+pub(super) struct Tiles {
+    values: Vec<f32>,
+    inner: usize,
+    /// Rows, with those of zeros.
+    pub(super) rows: usize,
+}
+
+impl Tiles {
+    pub(super) fn zeros(rows: usize, inner: usize) -> Tiles {
+        let rows = rows.next_multiple_of(ROWS);
+        Tiles {
+            values: vec![0.0; rows * inner],
+            inner,
+            rows,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn set_row(&mut self, row: usize, values: &[f32]) {
+        let tile = &mut self.values[row / ROWS * ROWS * self.inner..][..ROWS * self.inner];
+        let (tile, _) = tile.as_chunks_mut::<ROWS>();
+        for (tile, value) in tile.iter_mut().zip(values) {
+            tile[row % ROWS] = *value;
+        }
+    }
+
+    /// Puts `values` at the first rows of the inner position `k`.
+    #[inline(always)]
+    pub(super) fn set_column(&mut self, k: usize, values: &[f32]) {
+        let tiles = self.values.chunks_exact_mut(ROWS * self.inner);
+        for (tile, values) in tiles.zip(values.chunks(ROWS)) {
+            tile[k * ROWS..][..values.len()].copy_from_slice(values);
+        }
+    }
+}
+
 /// The sums over inner positions of the rows' values times the columns'.
 #[inline(always)]
 fn tile<const FMA: bool>(left: &[[f32; ROWS]], right: &[[f32; COLUMNS]]) -> [[f32; COLUMNS]; ROWS] {
@@ -172,12 +226,25 @@ mod tests {
             let left = |i: usize, k: usize| (i * 2 + k % 5) as f32 - 3.0;
             let packed = Packed::new(inner, columns, right);
             let rows = 2 * ROWS;
-            let mut tiles = vec![0.0; rows * inner];
-            for (i, k) in (0..rows).flat_map(|i| (0..inner).map(move |k| (i, k))) {
-                tiles[(i / ROWS * inner + k) * ROWS + i % ROWS] = left(i, k);
+            let mut tiles = Tiles::zeros(rows, inner);
+            for i in 0..rows {
+                let row: Vec<f32> = (0..inner).map(|k| left(i, k)).collect();
+                tiles.set_row(i, &row);
             }
             let mut out = vec![f32::NAN; rows * packed.columns];
-            packed.multiply::<false>(&tiles, &mut out);
+            packed.multiply::<false>(&tiles, &mut out, false);
+            // The same column by column and row by row, added.
+            let (mut tiles, mut right_rows) =
+                (Tiles::zeros(rows, inner), Packed::zeros(inner, columns));
+            for k in 0..inner {
+                let column: Vec<f32> = (0..rows).map(|i| left(i, k)).collect();
+                tiles.set_column(k, &column);
+                let row: Vec<f32> = (0..columns).map(|j| right(k, j)).collect();
+                right_rows.set_row(k, &row);
+            }
+            let mut twice = out.clone();
+            right_rows.multiply::<true>(&tiles, &mut twice, true);
+            assert!(out.iter().zip(&twice).all(|(a, b)| a * 2.0 == *b));
             for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
                 let sum: f32 = (0..inner).map(|k| left(i, k) * right(k, j)).sum();
                 assert_eq!(
