@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     branch, cherry_pick, dataset, deadletters, diff, gc, load, log, maintain, merge, models,
-    predict, reset, revert, serve, sql, tag, train,
+    predict, reset, revert, search, serve, sql, tag, train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -85,6 +85,7 @@ pub(crate) enum Command {
     Simulate(simulate::SimulateArgs),
     Dataset(dataset::DatasetArgs),
     Train(train::TrainArgs),
+    Search(search::SearchArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
     Gc(gc::GcArgs),

@@ -87,6 +87,7 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Simulate(args) => simulate::run(args, settings).await,
         Command::Dataset(args) => commands::dataset::run(args, settings).await,
         Command::Train(args) => commands::train::run(args, settings).await,
+        Command::Search(args) => commands::search::run(args, settings).await,
         Command::Predict(args) => commands::predict::run(args, settings).await,
         Command::Models(args) => commands::models::run(args, settings).await,
         Command::Demo(args) => demo::run(args, settings).await,

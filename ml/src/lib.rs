@@ -27,6 +27,7 @@ pub mod monitor;
 mod neural;
 mod predict;
 mod registry;
+mod search;
 mod spec;
 mod tables;
 mod train;
@@ -42,6 +43,7 @@ pub use metrics::Metrics;
 pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
 pub use registry::{ModelInfo, models};
+pub use search::{Search, SearchOutcome, SearchProgress, Trial, search};
 pub use spec::{
     AutoencoderSpec, DatasetSpec, Freeze, GruSpec, Loss, Normalise, NormaliseSpec, Range,
     SearchSpec, Split, Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec,

@@ -16,6 +16,7 @@ pub(crate) mod predict;
 mod refs;
 pub(crate) mod reset;
 pub(crate) mod revert;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod sql;
 pub(crate) mod tag;

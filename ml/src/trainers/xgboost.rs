@@ -50,7 +50,7 @@ impl Learner for XgboostSpec {
     }
 
     fn stops_early(&self) -> bool {
-        false
+        self.early_stopping > 0
     }
 }
 

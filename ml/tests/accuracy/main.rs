@@ -5,4 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod ai4i;
+mod cmapss;
+mod cmapss_xgboost;
 mod support;

@@ -109,7 +109,7 @@ impl Plant {
     /// The model that `spec` trains on `main`.
     pub(crate) async fn train(&self, spec: &str) -> TrainOutcome {
         let spec = TrainSpec::from_toml(spec).unwrap();
-        ml::train(&self.lake, &self.engine, &spec, "main", &mut |_| ())
+        ml::train(&self.lake, &self.engine, &spec, "main", "test", &mut |_| ())
             .await
             .unwrap()
     }

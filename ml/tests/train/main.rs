@@ -8,6 +8,7 @@ mod errors;
 mod fixture;
 mod inference;
 mod library;
+mod search;
 mod shipped;
 mod tables;
 mod tasks;

@@ -3,7 +3,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::Float64Type;
 use ml::{Metrics, TrainSpec};
 
 use crate::fixture::Fixture;
@@ -36,6 +39,46 @@ async fn the_pump_fault_spec_trains_and_predicts_on_its_features() {
         .unwrap();
     assert!(schema.index_of("prediction").is_ok());
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 600);
+}
+
+#[tokio::test]
+async fn the_pump_vibration_spec_trains_quantiles_that_hold_nine_of_ten() {
+    let fixture = Fixture::new().await;
+    let spec = read("train/pump_vibration.toml");
+    // Vibration of the fixture repeats every 80 readings, so that it can be told beforehand.
+    let outcome = fixture.train(&spec, "main").await.unwrap();
+    let manifest = &outcome.manifest;
+    assert!(manifest.rounds < 200, "{} rounds", manifest.rounds);
+    assert_eq!(manifest.lineage.rows.dropped, 4 * 60);
+    let sum: f64 = manifest.importance.values().sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{:?}", manifest.importance);
+
+    let sql = TrainSpec::from_toml(&spec).unwrap().dataset.sql;
+    let (lake, engine) = (&fixture.lake, &fixture.engine);
+    let (_, rows) = ml::predict(lake, engine, "ml.pump_vibration", "main", &sql)
+        .await
+        .unwrap();
+    let column = |rows: &RecordBatch, name: &str| -> Vec<Option<f64>> {
+        let column = rows.column_by_name(name).unwrap();
+        column.as_primitive::<Float64Type>().iter().collect()
+    };
+    let (mut inside, mut all) = (0, 0);
+    for rows in &rows {
+        let [truth, lower, middle, upper] =
+            ["vibration_later", "lower", "prediction", "upper"].map(|name| column(rows, name));
+        for (row, truth) in truth.iter().enumerate() {
+            let (Some(truth), Some(low), Some(mid), Some(high)) =
+                (truth, lower[row], middle[row], upper[row])
+            else {
+                continue;
+            };
+            assert!(low <= mid && mid <= high, "{low} {mid} {high}");
+            inside += usize::from((low..=high).contains(truth));
+            all += 1;
+        }
+    }
+    assert_eq!(all, 4 * 540);
+    assert!(inside * 100 / all >= 85, "{inside} of {all}");
 }
 
 #[test]
