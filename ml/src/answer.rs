@@ -319,3 +319,99 @@ fn class_column(classes: &[Class], chosen: &[usize]) -> ArrayRef {
         _ => Arc::new(StringArray::from_iter_values(chosen.map(Class::to_string))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Float64Type;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn manifest(task: &str, signature: Value, calibration: Value) -> Manifest {
+        let hash = "0".repeat(64);
+        let text = json!({
+            "format_version": 2, "model": "ml.m", "trainer": "gru", "trainer_version": "1",
+            "code_version": "1", "task": task, "rounds": 1, "parameters": {},
+            "artifact": {"path": "a", "format": "safetensors", "sha256": hash, "size": 1},
+            "signature": signature, "calibration": calibration, "threshold": 2.5,
+            "lineage": {"commit": hash, "sql": "", "time": null, "exclude": [],
+                "test_fraction": 0.2, "split_at": "", "rows": {"train": 1, "test": 1, "dropped": 0}},
+            "normalisation": {
+                "scales": [{"center": 0.0, "scale": 1.0}, {"center": 10.0, "scale": 2.0}],
+                "groups": {"p1": [{"center": 0.0, "scale": 1.0}, {"center": 100.0, "scale": 4.0}]}
+            },
+            "metrics": {"kind": "regression", "rmse": 1.0, "mae": 1.0, "r2": null},
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    fn signature(targets: &[&str]) -> Value {
+        let feature = |name: &str| json!({"name": name, "type": "Float64"});
+        json!({
+            "features": [feature("flow"), feature("pressure")], "label": null, "classes": [],
+            "targets": targets, "length": 4, "horizon": 2,
+        })
+    }
+
+    fn answer(values: &[f32], outputs: usize) -> Predictions {
+        let values = values.to_vec();
+        Predictions { values, outputs }
+    }
+
+    fn list(column: &ArrayRef, row: usize) -> Vec<Option<f64>> {
+        let list = column.as_list::<i32>().value(row);
+        list.as_primitive::<Float64Type>().iter().collect()
+    }
+
+    #[test]
+    fn a_forecast_is_lists_in_the_unit_of_its_target_and_series() {
+        let steps = json!({"coverage": 0.9, "samples": 99, "method": "steps",
+            "margins": [0.5, null]});
+        let manifest = manifest("forecast", signature(&["pressure"]), steps);
+        let answer = answer(&[1.0, 2.0, 3.0, 4.0], 2);
+        let groups = ["p1".to_owned(), "unknown".to_owned()];
+        let columns = columns_of_groups(&manifest, &answer, &groups).unwrap();
+        assert_eq!(list(&columns[0], 0), [Some(104.0), Some(108.0)]);
+        assert_eq!(list(&columns[1], 0), [Some(102.0), None]);
+        assert_eq!(list(&columns[2], 1), [Some(17.0), None]);
+        for (column, field) in columns.iter().zip(fields(&manifest)) {
+            assert_eq!(column.data_type(), field.data_type());
+        }
+    }
+
+    #[test]
+    fn several_targets_answer_structs_of_lists() {
+        let manifest = manifest("forecast", signature(&["flow", "pressure"]), Value::Null);
+        let answer = answer(&[1.0, 2.0, 3.0, 4.0], 4);
+        let columns = columns(&manifest, &answer).unwrap();
+        let structs = columns[0].as_struct();
+        assert_eq!(list(structs.column(0), 0), [Some(1.0), Some(3.0)]);
+        assert_eq!(list(structs.column(1), 0), [Some(14.0), Some(18.0)]);
+        assert_eq!(list(columns[1].as_struct().column(0), 0), [None, None]);
+        assert_eq!(columns[0].data_type(), fields(&manifest)[0].data_type());
+        let short = Predictions {
+            values: vec![1.0, 2.0],
+            outputs: 2,
+        };
+        let error = super::columns(&manifest, &short).unwrap_err();
+        assert_eq!(error.kind(), catalog::ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn quantiles_answer_their_middle_and_a_score_its_confidence() {
+        let margin = json!({"coverage": 0.8, "samples": 99, "method": "quantiles", "margin": 1.0});
+        let quantiles = manifest("regression", signature(&[]), margin);
+        let columns = columns(&quantiles, &answer(&[1.0, 5.0, 3.0], 3)).unwrap();
+        let values = columns.iter().map(|it| it.as_primitive::<Float64Type>().value(0));
+        assert_eq!(values.collect::<Vec<_>>(), [3.0, 0.0, 6.0]);
+
+        let scores = json!({"coverage": 0.9, "samples": 3, "method": "scores",
+            "scores": {"count": 3, "ranks": [[0, 1.0], [1, 2.0], [2, 3.0]]}});
+        let anomaly = manifest("anomaly", signature(&[]), scores);
+        let columns = super::columns(&anomaly, &answer(&[2.0, 9.0], 1)).unwrap();
+        let beyond: Vec<_> = columns[0].as_boolean().iter().collect();
+        assert_eq!(beyond, [Some(false), Some(true)]);
+        assert_eq!(columns[2].as_primitive::<Float64Type>().value(1), 0.75);
+    }
+}

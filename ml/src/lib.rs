@@ -42,7 +42,7 @@ pub use manifest::{Artifact, Feature, Lineage, Manifest, Rows, Signature};
 pub use metrics::Metrics;
 pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
-pub use registry::{ModelInfo, models};
+pub use registry::{ModelInfo, Rollback, Version, history, model, models, promote, rollback};
 pub use search::{Search, SearchOutcome, SearchProgress, Trial, search};
 pub use spec::{
     AutoencoderSpec, DatasetSpec, Freeze, GruSpec, Loss, Normalise, NormaliseSpec, Range,

@@ -191,3 +191,66 @@ fn two_branches_with_different_models_conflict() {
     };
     assert_eq!(manifest("main"), manifest("shallow"));
 }
+
+/// The manifest of the model that serves on `reference`, and its bytes.
+fn serving(site: &Site, reference: &str) -> (String, Vec<u8>) {
+    let models = site
+        .pumphouse(&["models", "--ref", reference, "--json"])
+        .json();
+    let location = models[0]["manifest_location"].as_str().unwrap().to_owned();
+    let file = location.rsplit('/').next().unwrap();
+    let path = site.lake().join("ml/valve_fault/models").join(file);
+    (location, std::fs::read(path).unwrap())
+}
+
+#[test]
+fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
+    let site = site_with_rows(4);
+    train(&site, &spec(&site, "main", 2), "main");
+    let champion = serving(&site, "main");
+    site.pumphouse(&["branch", "create", "exp"]).ok();
+    train(&site, &spec(&site, "main", 6), "exp");
+    let challenger = serving(&site, "exp");
+
+    let shown = site
+        .pumphouse(&["models", "show", "ml.valve_fault", "--ref", "exp"])
+        .ok();
+    println!("{shown}");
+    for part in ["trained by", "max_depth", "train logloss", "brier", "select * from"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let both = ["ml.valve_fault", "ml.valve_fault@exp"];
+    let compared = site
+        .pumphouse(&["models", "compare", both[0], both[1]])
+        .ok();
+    println!("{compared}");
+    let depth = compared.lines().find(|line| line.contains("max_depth"));
+    assert!(depth.unwrap().ends_with("+4"), "{compared}");
+
+    let promote = ["models", "promote", "ml.valve_fault", "--from", "exp"];
+    let trial = site.pumphouse(&[&promote[..], &["--dry-run"]].concat()).ok();
+    assert!(trial.starts_with("would "), "{trial}");
+    assert_eq!(serving(&site, "main"), champion);
+    println!("{}", site.pumphouse(&promote).ok());
+    assert_eq!(serving(&site, "main"), challenger);
+
+    let history = ["models", "history", "ml.valve_fault"];
+    println!("{}", site.pumphouse(&history).ok());
+    let versions = site.pumphouse(&[&history[..], &["--json"]].concat()).json();
+    assert_eq!(versions.as_array().unwrap().len(), 2, "{versions}");
+
+    let rollback = ["models", "rollback", "ml.valve_fault"];
+    let trial = site.pumphouse(&[&rollback[..], &["--dry-run"]].concat()).ok();
+    assert!(trial.starts_with("would roll"), "{trial}");
+    println!("{}", site.pumphouse(&rollback).ok());
+    assert_eq!(serving(&site, "main"), champion);
+    // Both runs are still told of.
+    let runs = "select count(*) as runs from ml.runs";
+    let runs = site
+        .pumphouse(&["sql", "--local", "--format", "json", runs])
+        .json();
+    assert_eq!(runs[0]["runs"], 2, "{runs}");
+    site.pumphouse(&["models", "show", "ml.other"])
+        .refused("not-found", &["ml.valve_fault"]);
+    site.pumphouse(&rollback).refused("not-found", &["no other model"]);
+}

@@ -22,7 +22,7 @@ const EDGE: f64 = 1e-6;
 
 /// How a model's scores become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "scaling", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Scaling {
     /// As they are.
     None,

@@ -4,7 +4,9 @@
 //! `<namespace>/<name>/models/`: the trained bytes and the manifest. The catalog
 //! key points at the manifest.
 mod cache;
+mod history;
 mod objects;
+mod promote;
 
 use std::sync::Arc;
 
@@ -18,6 +20,9 @@ use uuid::Uuid;
 use crate::manifest::{Artifact, FORMAT_VERSION, Manifest};
 use crate::spec::Trainer;
 use crate::trainers::{self, Predictions, Predictor};
+
+pub use history::{Rollback, Version, history, rollback};
+pub use promote::promote;
 
 /// Manifests that are read at the same time when models are listed.
 const CONCURRENT_READS: usize = 8;
@@ -118,22 +123,40 @@ impl LoadedModel {
     }
 }
 
+/// The model `name` as it is at `reference`. `NotFound` names the models there.
+pub async fn model(lake: &Lake, name: &str, reference: &str) -> Result<ModelInfo> {
+    find(lake, &name.parse()?, reference).await
+}
+
+async fn find(lake: &Lake, key: &Key, reference: &str) -> Result<ModelInfo> {
+    let manifest_location = locate(lake, key, reference).await?;
+    let manifest = read_manifest(lake, &manifest_location).await?;
+    Ok(ModelInfo {
+        key: key.clone(),
+        manifest_location,
+        manifest,
+    })
+}
+
+/// Where the manifest lies of the model `key` at `reference`.
+async fn locate(lake: &Lake, key: &Key, reference: &str) -> Result<String> {
+    let snapshot = lake.catalog().resolve(reference).await?;
+    match snapshot.get(key)? {
+        Some(Content::Model {
+            manifest_location, ..
+        }) => Ok(manifest_location),
+        Some(other) => Err(Error::invalid(format!(
+            "{key} is a {}, not a model",
+            other.type_name()
+        ))),
+        None => Err(no_such_model(key, reference, &snapshot)?),
+    }
+}
+
 /// Loads the model `name` as it is at `reference`. `NotFound` names the models there.
 pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc<LoadedModel>> {
     let key: Key = name.parse()?;
-    let snapshot = lake.catalog().resolve(reference).await?;
-    let location = match snapshot.get(&key)? {
-        Some(Content::Model {
-            manifest_location, ..
-        }) => manifest_location,
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "{key} is a {}, not a model",
-                other.type_name()
-            )));
-        }
-        None => return Err(no_such_model(&key, reference, &snapshot)?),
-    };
+    let location = locate(lake, &key, reference).await?;
     if let Some(model) = cache::get(&location) {
         return Ok(model);
     }
@@ -165,7 +188,7 @@ fn no_such_model(key: &Key, reference: &str, snapshot: &Snapshot) -> Result<Erro
 
 /// What every manifest begins with, whatever its layout.
 #[derive(Deserialize)]
-struct Version {
+struct Layout {
     format_version: u32,
 }
 
@@ -175,11 +198,11 @@ async fn read_manifest(lake: &Lake, location: &str) -> Result<Manifest> {
     let bytes = objects::get(lake.store(), &path, sha256).await?;
     let corrupt =
         |e| Error::corrupt(format!("the manifest {location} cannot be read")).with_source(e);
-    let version: Version = serde_json::from_slice(&bytes).map_err(corrupt)?;
-    if version.format_version > FORMAT_VERSION {
+    let layout: Layout = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    if layout.format_version > FORMAT_VERSION {
         return Err(Error::unsupported(format!(
             "the manifest {location} has format {}, and this version reads up to {FORMAT_VERSION}",
-            version.format_version
+            layout.format_version
         ))
         .with_hint("use the version of pumphouse that trained the model, or a newer one"));
     }

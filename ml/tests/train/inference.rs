@@ -5,7 +5,7 @@ use arrow::array::{
     ArrayRef, AsArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{Float64Type, Int64Type};
 use catalog::ErrorKind;
 
 use crate::fixture::{Fixture, spec};
@@ -122,6 +122,12 @@ async fn intervals_cover_as_asked_and_are_null_where_nothing_was_set_aside() {
     let covered = manifest.reliability["coverage"];
     assert!((0.86..=0.94).contains(&covered), "{covered}");
     assert!(manifest.reliability["width"] > 0.0);
+
+    // Early stopping chooses by the validation part, so half of it is kept from it.
+    let early = spec.replace("rounds = 8", "rounds = 8\nearly_stopping = 4");
+    let early = fixture.train(&early, "main").await.unwrap().manifest;
+    let validation = early.lineage.rows.validation;
+    assert_eq!(early.calibration.unwrap().samples, validation - validation / 2);
 
     let wider = spec.replace("[dataset]", "coverage = 0.99\n[dataset]");
     let wider = fixture.train(&wider, "main").await.unwrap().manifest;

@@ -8,6 +8,7 @@ mod errors;
 mod fixture;
 mod inference;
 mod library;
+mod registry;
 mod search;
 mod shipped;
 mod tables;

@@ -162,3 +162,21 @@ async fn what_is_no_branch_is_refused_before_training() {
         assert_eq!(error.kind(), kind, "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_training_that_is_broken_off_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let head = fixture.lake.catalog().head("main").await.unwrap().id();
+    let spec = ml::TrainSpec::from_toml(&model("pump").replace("rounds = 8", "rounds = 400"));
+    let (spec, started) = (spec.unwrap(), tokio::sync::Notify::new());
+    let mut progress = |_| started.notify_one();
+    let Fixture { lake, engine, .. } = &fixture;
+    tokio::select! {
+        _ = ml::train(lake, engine, &spec, "main", "ann", &mut progress) => {
+            panic!("400 rounds went by unnoticed");
+        }
+        () = started.notified() => {}
+    }
+    assert_eq!(fixture.lake.catalog().head("main").await.unwrap().id(), head);
+    assert!(fixture.models("main").await.is_empty());
+}

@@ -65,6 +65,10 @@ impl Learner for GruSpec {
             importance: Vec::new(),
         }))
     }
+
+    fn stops_early(&self) -> bool {
+        self.schedule.patience > 0
+    }
 }
 
 impl GruSpec {
