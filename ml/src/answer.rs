@@ -403,7 +403,9 @@ mod tests {
         let margin = json!({"coverage": 0.8, "samples": 99, "method": "quantiles", "margin": 1.0});
         let quantiles = manifest("regression", signature(&[]), margin);
         let columns = columns(&quantiles, &answer(&[1.0, 5.0, 3.0], 3)).unwrap();
-        let values = columns.iter().map(|it| it.as_primitive::<Float64Type>().value(0));
+        let values = columns
+            .iter()
+            .map(|it| it.as_primitive::<Float64Type>().value(0));
         assert_eq!(values.collect::<Vec<_>>(), [3.0, 0.0, 6.0]);
 
         let scores = json!({"coverage": 0.9, "samples": 3, "method": "scores",

@@ -216,7 +216,13 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
         .pumphouse(&["models", "show", "ml.valve_fault", "--ref", "exp"])
         .ok();
     println!("{shown}");
-    for part in ["trained by", "max_depth", "train logloss", "brier", "select * from"] {
+    for part in [
+        "trained by",
+        "max_depth",
+        "train logloss",
+        "brier",
+        "select * from",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let both = ["ml.valve_fault", "ml.valve_fault@exp"];
@@ -228,7 +234,9 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
     assert!(depth.unwrap().ends_with("+4"), "{compared}");
 
     let promote = ["models", "promote", "ml.valve_fault", "--from", "exp"];
-    let trial = site.pumphouse(&[&promote[..], &["--dry-run"]].concat()).ok();
+    let trial = site
+        .pumphouse(&[&promote[..], &["--dry-run"]].concat())
+        .ok();
     assert!(trial.starts_with("would "), "{trial}");
     assert_eq!(serving(&site, "main"), champion);
     println!("{}", site.pumphouse(&promote).ok());
@@ -240,7 +248,9 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
     assert_eq!(versions.as_array().unwrap().len(), 2, "{versions}");
 
     let rollback = ["models", "rollback", "ml.valve_fault"];
-    let trial = site.pumphouse(&[&rollback[..], &["--dry-run"]].concat()).ok();
+    let trial = site
+        .pumphouse(&[&rollback[..], &["--dry-run"]].concat())
+        .ok();
     assert!(trial.starts_with("would roll"), "{trial}");
     println!("{}", site.pumphouse(&rollback).ok());
     assert_eq!(serving(&site, "main"), champion);
@@ -252,5 +262,6 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
     assert_eq!(runs[0]["runs"], 2, "{runs}");
     site.pumphouse(&["models", "show", "ml.other"])
         .refused("not-found", &["ml.valve_fault"]);
-    site.pumphouse(&rollback).refused("not-found", &["no other model"]);
+    site.pumphouse(&rollback)
+        .refused("not-found", &["no other model"]);
 }

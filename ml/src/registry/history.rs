@@ -92,15 +92,19 @@ async fn walk(
 
 /// Where the manifest lies that `commit` put under `key`.
 fn content(commit: &Commit, key: &Key) -> Option<String> {
-    commit.operations.iter().find_map(|operation| match operation {
-        Operation::Put {
-            key: at,
-            content: Content::Model {
-                manifest_location, ..
-            },
-        } if at == key => Some(manifest_location.clone()),
-        _ => None,
-    })
+    commit
+        .operations
+        .iter()
+        .find_map(|operation| match operation {
+            Operation::Put {
+                key: at,
+                content:
+                    Content::Model {
+                        manifest_location, ..
+                    },
+            } if at == key => Some(manifest_location.clone()),
+            _ => None,
+        })
 }
 
 /// A model that was, or in a dry run would be, put back.
@@ -169,7 +173,9 @@ pub async fn rollback(
             "{branch} has the model {key} of {} already",
             earlier.id().short()
         ))
-        .with_hint(format!("`pumphouse models history {key} --ref {branch}` lists others")));
+        .with_hint(format!(
+            "`pumphouse models history {key} --ref {branch}` lists others"
+        )));
     }
     // It has to be whole before anybody is sent to it.
     load(lake, model, &earlier.id().to_string()).await?;
@@ -203,6 +209,7 @@ impl Rollback {
 }
 
 fn nothing_before(key: &Key, branch: &str) -> Error {
-    Error::not_found(format!("{branch} had no other model {key} before"))
-        .with_hint("name the commit of one with --to, or take the model away with `pumphouse revert`")
+    Error::not_found(format!("{branch} had no other model {key} before")).with_hint(
+        "name the commit of one with --to, or take the model away with `pumphouse revert`",
+    )
 }

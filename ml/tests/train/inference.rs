@@ -127,7 +127,10 @@ async fn intervals_cover_as_asked_and_are_null_where_nothing_was_set_aside() {
     let early = spec.replace("rounds = 8", "rounds = 8\nearly_stopping = 4");
     let early = fixture.train(&early, "main").await.unwrap().manifest;
     let validation = early.lineage.rows.validation;
-    assert_eq!(early.calibration.unwrap().samples, validation - validation / 2);
+    assert_eq!(
+        early.calibration.unwrap().samples,
+        validation - validation / 2
+    );
 
     let wider = spec.replace("[dataset]", "coverage = 0.99\n[dataset]");
     let wider = fixture.train(&wider, "main").await.unwrap().manifest;

@@ -19,7 +19,9 @@ async fn train(fixture: &Fixture, depth: u32, branch: &str) -> TrainOutcome {
 }
 
 async fn serving(fixture: &Fixture, reference: &str) -> String {
-    let model = ml::model(&fixture.lake, "ml.pump", reference).await.unwrap();
+    let model = ml::model(&fixture.lake, "ml.pump", reference)
+        .await
+        .unwrap();
     model.manifest_location
 }
 
@@ -37,35 +39,57 @@ async fn going_back_restores_the_model_bit_for_bit_and_keeps_all_else() {
     let three = train(&fixture, 4, "main").await;
 
     let before = fixture.lake.catalog().head("main").await.unwrap();
-    let trial = ml::rollback(&fixture.lake, "ml.pump", "main", None, "bob", true).await.unwrap();
+    let trial = ml::rollback(&fixture.lake, "ml.pump", "main", None, "bob", true)
+        .await
+        .unwrap();
     assert_eq!(trial.to.manifest_location, two.manifest_location);
     assert_eq!(trial.commit, None);
-    assert_eq!(fixture.lake.catalog().head("main").await.unwrap().id(), before.id());
+    assert_eq!(
+        fixture.lake.catalog().head("main").await.unwrap().id(),
+        before.id()
+    );
 
     let done = roll_back(&fixture, None).await.unwrap();
     assert_eq!(done.undone, Some(three.commit));
     let head = fixture.lake.catalog().head("main").await.unwrap();
     assert_eq!(head.commit().author, "bob");
     // Nothing but the model changed: rows and runs are those of before.
-    let changed: Vec<_> = before.diff(&head).unwrap().into_iter().map(|it| it.key).collect();
+    let changed: Vec<_> = before
+        .diff(&head)
+        .unwrap()
+        .into_iter()
+        .map(|it| it.key)
+        .collect();
     assert_eq!(changed, ["ml.pump".parse().unwrap()]);
     assert_eq!(serving(&fixture, "main").await, two.manifest_location);
 
     // Twice goes two back, and there is an end.
     roll_back(&fixture, None).await.unwrap();
     assert_eq!(serving(&fixture, "main").await, one.manifest_location);
-    assert_eq!(fixture.object(&serving(&fixture, "main").await).await, bytes);
+    assert_eq!(
+        fixture.object(&serving(&fixture, "main").await).await,
+        bytes
+    );
     let error = roll_back(&fixture, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 
     // And forward again, to a commit by name.
-    roll_back(&fixture, Some(&three.commit.to_string())).await.unwrap();
+    roll_back(&fixture, Some(&three.commit.to_string()))
+        .await
+        .unwrap();
     assert_eq!(serving(&fixture, "main").await, three.manifest_location);
-    let error = roll_back(&fixture, Some(&three.commit.to_string())).await.unwrap_err();
+    let error = roll_back(&fixture, Some(&three.commit.to_string()))
+        .await
+        .unwrap_err();
     assert!(error.message().contains("already"), "{error}");
 
-    let history = ml::history(&fixture.lake, "ml.pump", "main", 20).await.unwrap();
-    let put: Vec<_> = history.iter().map(|it| it.manifest_location.clone().unwrap()).collect();
+    let history = ml::history(&fixture.lake, "ml.pump", "main", 20)
+        .await
+        .unwrap();
+    let put: Vec<_> = history
+        .iter()
+        .map(|it| it.manifest_location.clone().unwrap())
+        .collect();
     let [a, b, c] = [&one, &two, &three].map(|it| it.manifest_location.clone());
     assert_eq!(put, [c.clone(), a.clone(), b.clone(), c, b, a]);
     assert!(history.iter().all(|it| it.manifest.is_some()));
@@ -83,7 +107,10 @@ async fn a_damaged_earlier_model_is_not_put_back() {
     let head = fixture.lake.catalog().head("main").await.unwrap().id();
     let error = roll_back(&fixture, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    assert_eq!(fixture.lake.catalog().head("main").await.unwrap().id(), head);
+    assert_eq!(
+        fixture.lake.catalog().head("main").await.unwrap().id(),
+        head
+    );
 }
 
 #[tokio::test]
@@ -94,10 +121,18 @@ async fn promotion_brings_the_model_and_refuses_what_else_the_branch_holds() {
     fixture.branch("exp").await;
     let challenger = train(&fixture, 4, "exp").await;
     fixture.append("main", telemetry(600, 605)).await;
-    let options = MergeOptions { author: "bob".into(), ..MergeOptions::default() };
-    let report = ml::promote(lake, "ml.pump", "exp", "main", false, &options).await.unwrap();
+    let options = MergeOptions {
+        author: "bob".into(),
+        ..MergeOptions::default()
+    };
+    let report = ml::promote(lake, "ml.pump", "exp", "main", false, &options)
+        .await
+        .unwrap();
     assert_eq!(report.outcome, MergeOutcome::Merged);
-    assert_eq!(serving(&fixture, "main").await, challenger.manifest_location);
+    assert_eq!(
+        serving(&fixture, "main").await,
+        challenger.manifest_location
+    );
     // Back from a merge: only the model, of which the merge brought more.
     let done = roll_back(&fixture, None).await.unwrap();
     assert_eq!(done.undone, report.commit);
@@ -106,13 +141,19 @@ async fn promotion_brings_the_model_and_refuses_what_else_the_branch_holds() {
     fixture.branch("more").await;
     train(&fixture, 5, "more").await;
     fixture.append("more", telemetry(605, 610)).await;
-    let error = ml::promote(lake, "ml.pump", "more", "main", false, &options).await.unwrap_err();
+    let error = ml::promote(lake, "ml.pump", "more", "main", false, &options)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.message().contains("pumps.telemetry"), "{error}");
     assert!(!error.message().contains("ml.runs"), "{error}");
-    ml::promote(lake, "ml.pump", "more", "main", true, &options).await.unwrap();
+    ml::promote(lake, "ml.pump", "more", "main", true, &options)
+        .await
+        .unwrap();
 
-    let error = ml::promote(lake, "ml.none", "exp", "main", false, &options).await.unwrap_err();
+    let error = ml::promote(lake, "ml.none", "exp", "main", false, &options)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.hint().unwrap().contains("ml.pump"), "{error}");
 }
@@ -121,7 +162,10 @@ async fn promotion_brings_the_model_and_refuses_what_else_the_branch_holds() {
 async fn put(fixture: &Fixture, manifest: &Value) {
     use sha2::{Digest, Sha256};
     let bytes = serde_json::to_vec(manifest).unwrap();
-    let name: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let path = object_store::path::Path::from(format!("ml/pump/models/{name}.json"));
     let store = fixture.lake.store();
     store.object_store().put(&path, bytes.into()).await.unwrap();
@@ -131,7 +175,9 @@ async fn put(fixture: &Fixture, manifest: &Value) {
     };
     let meta = catalog::CommitMeta::new("test", "put a model");
     let models = vec![("ml.pump".parse().unwrap(), content)];
-    ml::commit_rows(&fixture.lake, "main", meta, Vec::new(), models).await.unwrap();
+    ml::commit_rows(&fixture.lake, "main", meta, Vec::new(), models)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -140,25 +186,55 @@ async fn manifests_of_the_first_layout_predict_and_those_to_come_are_refused() {
     let manifest: Manifest = train(&fixture, 3, "main").await.manifest;
     let mut first = serde_json::to_value(&manifest).unwrap();
     let fields = first.as_object_mut().unwrap();
-    for newer in ["normalisation", "importance", "calibration", "reliability", "profile"] {
+    for newer in [
+        "normalisation",
+        "importance",
+        "calibration",
+        "reliability",
+        "profile",
+    ] {
         fields.remove(newer);
     }
     fields.insert("format_version".into(), json!(1));
     for newer in ["targets", "group", "length", "horizon"] {
         first["signature"].as_object_mut().unwrap().remove(newer);
     }
-    first["lineage"]["rows"].as_object_mut().unwrap().remove("validation");
+    first["lineage"]["rows"]
+        .as_object_mut()
+        .unwrap()
+        .remove("validation");
     put(&fixture, &first).await;
     let predicted = ml::predict(&fixture.lake, &fixture.engine, "ml.pump", "main", SQL).await;
-    assert_eq!(predicted.unwrap().1.iter().map(|it| it.num_rows()).sum::<usize>(), 10);
-    assert_eq!(ml::models(&fixture.lake, "main").await.unwrap()[0].manifest.calibration, None);
+    assert_eq!(
+        predicted
+            .unwrap()
+            .1
+            .iter()
+            .map(|it| it.num_rows())
+            .sum::<usize>(),
+        10
+    );
+    assert_eq!(
+        ml::models(&fixture.lake, "main").await.unwrap()[0]
+            .manifest
+            .calibration,
+        None
+    );
 
-    put(&fixture, &json!({"format_version": 99, "model": {"of": "tomorrow"}})).await;
-    let error = ml::model(&fixture.lake, "ml.pump", "main").await.unwrap_err();
+    put(
+        &fixture,
+        &json!({"format_version": 99, "model": {"of": "tomorrow"}}),
+    )
+    .await;
+    let error = ml::model(&fixture.lake, "ml.pump", "main")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.hint().is_some());
     put(&fixture, &json!({"format_version": 2})).await;
-    let error = ml::model(&fixture.lake, "ml.pump", "main").await.unwrap_err();
+    let error = ml::model(&fixture.lake, "ml.pump", "main")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
@@ -194,7 +270,10 @@ async fn a_model_that_a_branch_or_tag_holds_is_never_garbage() {
         lake.collect(&everything, &|_| {}).await.unwrap();
     }
     for (outcome, reference) in [(&tagged, "v1"), (&kept, "kept"), (&picked, "main")] {
-        assert_eq!(serving(&fixture, reference).await, outcome.manifest_location);
+        assert_eq!(
+            serving(&fixture, reference).await,
+            outcome.manifest_location
+        );
         let path = object_store::path::Path::parse(&outcome.manifest.artifact.path).unwrap();
         assert!(lake.store().object_store().head(&path).await.is_ok());
         // The commit it learned from can be read still.
@@ -202,5 +281,8 @@ async fn a_model_that_a_branch_or_tag_holds_is_never_garbage() {
         assert!(catalog.resolve(&data).await.is_ok());
     }
     let path = object_store::path::Path::parse(&lost.manifest.artifact.path).unwrap();
-    assert!(lake.store().object_store().head(&path).await.is_err(), "is collected");
+    assert!(
+        lake.store().object_store().head(&path).await.is_err(),
+        "is collected"
+    );
 }

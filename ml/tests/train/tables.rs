@@ -177,6 +177,9 @@ async fn a_training_that_is_broken_off_leaves_nothing() {
         }
         () = started.notified() => {}
     }
-    assert_eq!(fixture.lake.catalog().head("main").await.unwrap().id(), head);
+    assert_eq!(
+        fixture.lake.catalog().head("main").await.unwrap().id(),
+        head
+    );
     assert!(fixture.models("main").await.is_empty());
 }

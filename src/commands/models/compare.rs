@@ -66,23 +66,42 @@ fn lines(first: &ModelInfo, second: &ModelInfo) -> Vec<Line> {
     let metrics = metrics.map(|it| it.into_iter().map(|(name, v)| (name, number(v))).collect());
     add("test", names, metrics);
     let parameters = both.map(|it| it.manifest.parameters.clone());
-    let names: BTreeSet<String> = parameters.iter().flat_map(|it| it.keys().cloned()).collect();
+    let names: BTreeSet<String> = parameters
+        .iter()
+        .flat_map(|it| it.keys().cloned())
+        .collect();
     add("parameter", names.into_iter().collect(), parameters);
     let features = both.map(|it| features(&it.manifest));
     let names: Vec<String> = in_order(both.iter().flat_map(|it| {
-        it.manifest.signature.features.iter().map(|it| it.name.clone())
+        it.manifest
+            .signature
+            .features
+            .iter()
+            .map(|it| it.name.clone())
     }));
     add("feature", names, features);
     lines
 }
 
 const ABOUT: [&str; 8] = [
-    "version", "trainer", "task", "data commit", "sql", "rows", "rounds", "code",
+    "version",
+    "trainer",
+    "task",
+    "data commit",
+    "sql",
+    "rows",
+    "rounds",
+    "code",
 ];
 
 fn about(model: &ModelInfo) -> BTreeMap<String, String> {
     let manifest = &model.manifest;
-    let sql = manifest.lineage.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sql = manifest
+        .lineage
+        .sql
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     // Enough to see that it differs; `show` has all of it.
     let short = match sql.chars().count() {
         0..=40 => sql,
@@ -98,7 +117,11 @@ fn about(model: &ModelInfo) -> BTreeMap<String, String> {
         manifest.rounds.to_string(),
         manifest.code_version.clone(),
     ];
-    ABOUT.iter().map(|it| (*it).to_owned()).zip(values).collect()
+    ABOUT
+        .iter()
+        .map(|it| (*it).to_owned())
+        .zip(values)
+        .collect()
 }
 
 fn features(manifest: &Manifest) -> BTreeMap<String, String> {
@@ -125,7 +148,12 @@ fn row(line: &Line) -> [String; 4] {
         (Some(_), None) => style::red("removed"),
         (None, _) => style::green("added"),
     };
-    [format!("{} {}", line.group, line.name), show(first), show(second), mark]
+    [
+        format!("{} {}", line.group, line.name),
+        show(first),
+        show(second),
+        mark,
+    ]
 }
 
 fn value(side: &Option<String>) -> Option<f64> {

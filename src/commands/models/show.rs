@@ -47,9 +47,9 @@ pub(super) async fn run(args: ShowArgs, settings: &Settings) -> Result<()> {
     let engine = new_engine(settings, lake, None);
     let curves = curves(&engine, &model, &args.reference).await?;
     if args.json {
-        let curves = curves.iter().map(
-            |it| json!({"part": it.part, "metric": it.metric, "values": it.values}),
-        );
+        let curves = curves
+            .iter()
+            .map(|it| json!({"part": it.part, "metric": it.metric, "values": it.values}));
         let mut shown = to_json(&model);
         shown["curves"] = curves.collect::<Value>();
         return output::print_json(&shown);
@@ -84,7 +84,9 @@ async fn curves(engine: &Engine, model: &ModelInfo, reference: &str) -> Result<V
     let mut curves: Vec<Curve> = Vec::new();
     for row in 0..rows.num_rows() {
         let (part, metric) = (parts.value(row), metrics.value(row));
-        let same = curves.last().is_some_and(|it| it.part == part && it.metric == metric);
+        let same = curves
+            .last()
+            .is_some_and(|it| it.part == part && it.metric == metric);
         if !same {
             curves.push(Curve {
                 part: part.to_owned(),
@@ -106,7 +108,10 @@ fn text(model: &ModelInfo, curves: &[Curve]) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12} {value}");
     };
-    line("model", format!("{} {}", model.key, version(&model.manifest_location)));
+    line(
+        "model",
+        format!("{} {}", model.key, version(&model.manifest_location)),
+    );
     line(
         "trained by",
         format!(
@@ -115,11 +120,16 @@ fn text(model: &ModelInfo, curves: &[Curve]) -> String {
         ),
     );
     let label = signature.label.as_ref().map(|it| it.name.as_str());
-    let of = label.map(str::to_owned).unwrap_or_else(|| signature.targets.join(", "));
+    let of = label
+        .map(str::to_owned)
+        .unwrap_or_else(|| signature.targets.join(", "));
     line("task", format!("{} {of}", manifest.task).trim().to_owned());
     line("features", names(manifest));
     if signature.length > 1 {
-        line("window", format!("{} rows, {} ahead", signature.length, signature.horizon));
+        line(
+            "window",
+            format!("{} rows, {} ahead", signature.length, signature.horizon),
+        );
     }
     line("data", format!("commit {}", lineage.commit));
     let rows = &lineage.rows;
@@ -130,17 +140,34 @@ fn text(model: &ModelInfo, curves: &[Curve]) -> String {
             rows.train, rows.validation, rows.test
         ),
     );
-    line("artefact", format!("{} ({} bytes)", manifest.artifact.path, manifest.artifact.size));
+    line(
+        "artefact",
+        format!(
+            "{} ({} bytes)",
+            manifest.artifact.path, manifest.artifact.size
+        ),
+    );
     line("answers", promise(manifest.calibration.as_ref()));
-    section(&mut text, "on the test part", &figures(manifest).into_iter().map(|(name, value)| {
-        (name, number(value))
-    }).collect::<Vec<_>>());
+    section(
+        &mut text,
+        "on the test part",
+        &figures(manifest)
+            .into_iter()
+            .map(|(name, value)| (name, number(value)))
+            .collect::<Vec<_>>(),
+    );
     let parameters = manifest.parameters.iter();
     let parameters = parameters.map(|(name, value)| (name.clone(), value.clone()));
     section(&mut text, "parameters", &parameters.collect::<Vec<_>>());
     section(&mut text, "importance", &importance(manifest));
-    let curves = curves.iter().map(|it| (format!("{} {}", it.part, it.metric), drawn(&it.values)));
-    section(&mut text, &format!("{} rounds", manifest.rounds), &curves.collect::<Vec<_>>());
+    let curves = curves
+        .iter()
+        .map(|it| (format!("{} {}", it.part, it.metric), drawn(&it.values)));
+    section(
+        &mut text,
+        &format!("{} rounds", manifest.rounds),
+        &curves.collect::<Vec<_>>(),
+    );
     let _ = writeln!(text, "\nsql\n{}", indented(&lineage.sql));
     text
 }
@@ -162,7 +189,9 @@ fn promise(calibration: Option<&Calibration>) -> String {
     let share = number(calibration.coverage * 100.0);
     let share = share.trim_end_matches('0').trim_end_matches('.');
     let what = match &calibration.method {
-        Method::Residuals { bins } => format!("intervals of {share} %, apart for {} sizes", bins.len()),
+        Method::Residuals { bins } => {
+            format!("intervals of {share} %, apart for {} sizes", bins.len())
+        }
         Method::Quantiles { .. } => format!("quantiles, widened to hold {share} %"),
         Method::Steps { .. } => format!("intervals of {share} % at each step"),
         Method::Probabilities { scaling } => match scaling {
@@ -189,7 +218,12 @@ fn importance(manifest: &Manifest) -> Vec<(String, String)> {
     };
     let features = features.into_iter().take(FEATURES);
     features
-        .map(|(name, value)| (name.clone(), format!("{:>10} {}", number(*value), bar(*value))))
+        .map(|(name, value)| {
+            (
+                name.clone(),
+                format!("{:>10} {}", number(*value), bar(*value)),
+            )
+        })
         .collect()
 }
 
@@ -215,7 +249,11 @@ fn section(text: &mut String, title: &str, rows: &[(String, String)]) {
     if rows.is_empty() {
         return;
     }
-    let width = rows.iter().map(|it| it.0.chars().count()).max().unwrap_or(0);
+    let width = rows
+        .iter()
+        .map(|it| it.0.chars().count())
+        .max()
+        .unwrap_or(0);
     let _ = writeln!(text, "\n{title}");
     for (name, value) in rows {
         let _ = writeln!(text, "  {name:<width$}  {value}");
@@ -223,7 +261,11 @@ fn section(text: &mut String, title: &str, rows: &[(String, String)]) {
 }
 
 fn indented(sql: &str) -> String {
-    let lines: Vec<String> = sql.trim().lines().map(|line| format!("  {}", line.trim_end())).collect();
+    let lines: Vec<String> = sql
+        .trim()
+        .lines()
+        .map(|line| format!("  {}", line.trim_end()))
+        .collect();
     lines.join("\n")
 }
 
