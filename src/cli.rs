@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     branch, cherry_pick, dataset, deadletters, diff, gc, load, log, maintain, merge, models,
-    predict, reset, revert, search, serve, sql, tag, train,
+    monitor, predict, reset, retrain, revert, search, serve, sql, tag, train,
 };
 use crate::settings::Flag;
 use crate::{demo, replay, simulate};
@@ -88,6 +88,9 @@ pub(crate) enum Command {
     Search(search::SearchArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
+    Monitor(monitor::MonitorArgs),
+    Alerts(monitor::AlertsArgs),
+    Retrain(retrain::RetrainArgs),
     Gc(gc::GcArgs),
     Maintain(maintain::MaintainArgs),
     Demo(demo::DemoArgs),

@@ -90,6 +90,9 @@ async fn run(command: Command, settings: Settings) -> Result<()> {
         Command::Search(args) => commands::search::run(args, settings).await,
         Command::Predict(args) => commands::predict::run(args, settings).await,
         Command::Models(args) => commands::models::run(args, settings).await,
+        Command::Monitor(args) => commands::monitor::run(args, settings).await,
+        Command::Alerts(args) => commands::monitor::alerts(args, settings).await,
+        Command::Retrain(args) => commands::retrain::run(args, settings).await,
         Command::Demo(args) => demo::run(args, settings).await,
     }
 }

@@ -126,6 +126,9 @@ pub struct Lineage {
     pub commit: CommitId,
     /// The data set's SQL.
     pub sql: String,
+    /// Whether labels of people took the place of the SQL's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub feedback: bool,
     /// The column rows were ordered by.
     pub time: Option<String>,
     /// Columns left out of the features.

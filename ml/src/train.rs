@@ -262,6 +262,7 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
         lineage: Lineage {
             commit: dataset.commit,
             sql: data.sql.clone(),
+            feedback: data.feedback,
             time: data.time.clone(),
             exclude: data.exclude.clone(),
             test_fraction: data.test_fraction,

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Broken;
 use super::status::IngestPart;
 use super::streams::{self, StreamsPart};
-use super::{auth, metrics, origin, predict};
+use super::{auth, labels, metrics, origin, predict};
 use crate::settings::{Role, Secret};
 
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
 
-const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict, /v1/streams and Iceberg REST under /iceberg";
+const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict, /v1/labels, /v1/streams and Iceberg REST under /iceberg";
 
 /// What the handlers share.
 pub(super) struct State {
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) ingest: IngestPart,
     /// What maintenance has done, when this process has that role.
     pub(super) maintained: Option<Arc<super::maintain::Counters>>,
+    /// What was found of models, when this process has that role.
+    pub(super) watched: Option<Arc<super::monitor::Counters>>,
     pub(super) streams: StreamsPart,
     pub(super) configuration: Broken,
     pub(super) roles: Vec<Role>,
@@ -56,7 +58,9 @@ pub(super) async fn serve(
 fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
     let mut guarded = Router::new().route("/metrics", get(show_metrics));
     if state.roles.contains(&Role::Ml) {
-        guarded = guarded.route("/v1/predict", post(predict::handle));
+        guarded = guarded
+            .route("/v1/predict", post(predict::handle))
+            .route("/v1/labels", get(labels::list).post(labels::write));
     }
     if state.roles.contains(&Role::Ingest) {
         guarded = guarded.merge(streams::routes());
@@ -153,6 +157,9 @@ async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
     let stats = state.ingest.stats().await;
     let mut text = metrics::render(stats.as_ref(), state.ingest.failure().is_some());
     if let Some(counters) = &state.maintained {
+        counters.render(&mut text);
+    }
+    if let Some(counters) = &state.watched {
         counters.render(&mut text);
     }
     text.push_str(&metrics::configuration(

@@ -3,9 +3,11 @@
 mod auth;
 mod http;
 mod iceberg;
+mod labels;
 mod listen;
 mod maintain;
 mod metrics;
+mod monitor;
 mod origin;
 mod predict;
 mod reload;
@@ -99,6 +101,9 @@ impl Server {
         let maintained = settings
             .has_role(Role::Maintain)
             .then(|| tasks.maintain(settings, lake, &ingest));
+        let watched = settings
+            .has_role(Role::Ml)
+            .then(|| tasks.watch(settings, &engine));
         let reload = Reload::new(settings, streams.clone(), configuration.clone());
         if let Some(reload) = reload {
             tasks.spawn(reload.run(tasks.stop.clone()));
@@ -110,6 +115,7 @@ impl Server {
             engine: engine.clone(),
             ingest: ingest.clone(),
             maintained,
+            watched,
             streams,
             configuration,
             roles: settings.roles.clone(),
@@ -222,6 +228,15 @@ impl Tasks {
         let (ingest, stop) = (ingest.clone(), self.stop.clone());
         let counted = Arc::clone(&counters);
         self.spawn(maintain::run(lake, settings.clone(), ingest, counted, stop));
+        counters
+    }
+
+    /// Starts what the role `ml` does in the background, and gives what it counts.
+    fn watch(&mut self, settings: &Settings, engine: &Engine) -> Arc<monitor::Counters> {
+        let counters = Arc::<monitor::Counters>::default();
+        let (settings, stop) = (settings.ml.clone(), self.stop.clone());
+        let counted = Arc::clone(&counters);
+        self.spawn(monitor::run(engine.clone(), settings, counted, stop));
         counters
     }
 

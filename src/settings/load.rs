@@ -191,7 +191,13 @@ fn typed_like(current: &Value, raw: &str) -> Value {
         Value::Number(_) => raw
             .trim()
             .parse::<u64>()
-            .map_or_else(|_| raw.into(), Value::from),
+            .map(Value::from)
+            .or_else(|_| raw.trim().parse::<f64>().map(Value::from))
+            .unwrap_or_else(|_| raw.into()),
+        // A list of tables is written as JSON.
+        Value::Array(_) if raw.trim_start().starts_with('[') => {
+            serde_json::from_str(raw).unwrap_or_else(|_| raw.into())
+        }
         Value::Array(_) => raw
             .split(',')
             .map(str::trim)

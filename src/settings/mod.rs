@@ -7,8 +7,10 @@
 mod again;
 mod load;
 mod maintain;
+mod ml;
 mod mqtt;
 mod units;
+mod watch;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,11 +21,13 @@ use catalog::{Error, Key, Result};
 use ingest::StreamConfig;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::ml::MlSettings;
 pub(crate) use again::Origin;
 pub(crate) use load::{Flag, env_name, unknown_variables};
 pub(crate) use maintain::MaintainSettings;
 use mqtt::MqttSettings;
 pub(crate) use units::duration::{format as format_duration, parse as parse_duration};
+pub(crate) use watch::RetrainSettings;
 
 /// The whole configuration of one Pumphouse process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,7 +69,7 @@ pub(crate) enum Role {
     Query,
     /// Compaction, retention, expiry and garbage collection.
     Maintain,
-    /// Predictions over HTTP.
+    /// Predictions over HTTP; models watched and trained again.
     Ml,
 }
 
@@ -185,15 +189,6 @@ pub(crate) enum Credentials {
     None,
     /// Those that this process uses.
     Own,
-}
-
-/// Training and prediction.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct MlSettings {
-    /// Path of `libxgboost.so`; empty means the usual places.
-    #[serde(with = "units::optional")]
-    pub(crate) xgboost_library: Option<PathBuf>,
 }
 
 /// What `pumphouse gc` deletes, and when.
@@ -387,6 +382,7 @@ impl Settings {
                 .with_hint("name at least one of ingest, query, maintain, ml"));
         }
         self.maintain.validate()?;
+        self.ml.validate()?;
         if self.query.memory_limit == 0 {
             return Err(Error::invalid("query.memory_limit is 0")
                 .with_hint("give it a value above 0, or leave it out for the default"));

@@ -91,6 +91,35 @@ fn environment_values_of_every_kind() {
 }
 
 #[test]
+fn lists_of_tables_and_fractions_come_from_the_environment_too() {
+    let retrain = r#"[{"model": "ml.x", "spec": "x.toml", "every": "1h"}]"#;
+    let env = [
+        ("PUMPHOUSE_ML_RETRAIN", retrain),
+        ("PUMPHOUSE_ML_MONITOR_PSI", "0.3"),
+        ("PUMPHOUSE_ML_MONITOR_MODELS", "ml.y, ml.x"),
+    ];
+    let ml = load("", &env, &[]).unwrap().ml;
+    assert_eq!(ml.monitor.psi, 0.3);
+    assert_eq!(ml.retrain[0].every.as_secs(), 3600);
+    let watched: Vec<_> = ml.watched().iter().map(ToString::to_string).collect();
+    assert_eq!(watched, ["ml.x", "ml.y"]);
+    let file = "[[ml.retrain]]\nmodel = \"ml.x\"\nspec = \"x.toml\"\n";
+    let kept = load(file, &[("PUMPHOUSE_AUTHOR", "ann")], &[]).unwrap();
+    assert_eq!(kept.ml.retrain[0].min_labels, 100);
+    for wrong in [
+        format!("{file}{file}"),
+        file.replace("spec = \"x.toml\"", ""),
+        format!("{file}on = [\"fire\"]"),
+        "[ml.monitor]\ndrift = -1.0".to_owned(),
+    ] {
+        assert!(
+            load(&wrong, &[], &[]).is_err_and(|e| e.is_user_error()),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn streams_of_the_file_survive_the_environment() {
     let file = "[[stream]]\nname = \"rigs\"\ntopic = \"rigs/{rig}\"\ntable = \"rigs.telemetry\"";
     let settings = load(file, &[("PUMPHOUSE_AUTHOR", "ann")], &[lake_flag("x")]).unwrap();

@@ -26,6 +26,7 @@ mod load;
 mod maintain;
 mod many_writers;
 mod models;
+mod plant;
 mod replay;
 mod rest;
 mod shared_ingest;

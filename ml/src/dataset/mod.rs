@@ -33,6 +33,7 @@ pub use preview::{FeaturePreview, Figures, PartPreview, Preview, RowPreview, pre
 
 pub(crate) use features::{is_number, to_numbers};
 
+use crate::feedback;
 use crate::manifest::{Feature, Rows};
 use crate::monitor::Distribution;
 use crate::spec::{DatasetSpec, TrainSpec};
@@ -192,6 +193,7 @@ impl Dataset {
     ) -> Result<Dataset> {
         let commit = snapshot.commit().id;
         let task = spec.task();
+        let spec = feedback::merged(engine, spec, commit).await?;
         let spec = &spec.dataset;
         let source = read::read(lake, engine, spec, task, commit).await?;
         let spec = spec.clone();

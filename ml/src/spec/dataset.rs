@@ -21,6 +21,10 @@ pub struct DatasetSpec {
     /// The columns whose future a forecast is of; all features when empty.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Whether labels that people gave, in `ml.labels`, take the place of the SQL's: by `group`
+    /// and `time`, the newest of each row.
+    #[serde(default)]
+    pub feedback: bool,
     /// Columns that are neither label nor feature, such as identifiers.
     #[serde(default)]
     pub exclude: Vec<String>,
@@ -146,6 +150,13 @@ impl DatasetSpec {
                 "dataset.time and dataset.label are both '{}'; they must be two columns",
                 self.time.as_deref().unwrap_or_default()
             )));
+        }
+        if self.feedback && (self.time.is_none() || self.label.is_none()) {
+            return Err(invalid(
+                "dataset.feedback takes labels from ml.labels by time: name dataset.time and \
+                 dataset.label"
+                    .to_owned(),
+            ));
         }
         for column in self.time.iter().chain(&self.label) {
             if self.exclude.contains(column) {

@@ -169,10 +169,14 @@ pub(crate) fn telemetry(from: usize, to: usize) -> RecordBatch {
 }
 
 /// Numbers from -1 to 1, the same at every run.
-struct Noise(u32);
+pub(crate) struct Noise(u32);
 
 impl Noise {
-    fn next(&mut self) -> f64 {
+    pub(crate) fn new(seed: u32) -> Noise {
+        Noise(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         f64::from(self.0 >> 8) / f64::from(1 << 23) - 1.0
     }

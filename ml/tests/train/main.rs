@@ -5,11 +5,14 @@
 mod branches;
 mod datasets;
 mod errors;
+mod feedback;
 mod fixture;
 mod inference;
 mod library;
 mod registry;
 mod search;
+mod plant;
+mod retraining;
 mod shipped;
 mod tables;
 mod tasks;
