@@ -14,11 +14,11 @@ use crate::calibrate::{self, Calibration};
 use crate::dataset::{Dataset, Part};
 use crate::manifest::{Artifact, FORMAT_VERSION, Lineage, Manifest, Signature};
 use crate::metrics::{
-    BinaryMetrics, ForecastMetrics, Metrics, MulticlassMetrics, RegressionMetrics,
+    AnomalyMetrics, BinaryMetrics, ForecastMetrics, Metrics, MulticlassMetrics, RegressionMetrics,
 };
 use crate::monitor::{self, Distribution, Profile};
 use crate::registry;
-use crate::spec::{Task, TrainSpec};
+use crate::spec::{Positive, Task, TrainSpec};
 use crate::tables;
 use crate::trainers::{self, Fitted, Learner, Predictions, Predictor};
 
@@ -124,7 +124,12 @@ pub async fn train(
     let artifact = registry::put_artifact(lake, &spec.model, spec.trainer, bytes).await?;
     let mut manifest = manifest(spec, &dataset, artifact, &fitted);
     let predictor = trainers::load(&manifest, &fitted.bytes)?;
-    let judged = blocking(move || judge(task, coverage, &dataset, &aside, &*predictor)).await?;
+    let positive = spec.autoencoder.as_ref().map(|a| a.positive);
+    let anomaly = fitted.threshold.zip(positive);
+    let judged = blocking(move || {
+        judge(task, coverage, &dataset, &aside, &*predictor, anomaly)
+    })
+    .await?;
     manifest.metrics = judged.metrics;
     manifest.profile.predictions = Some(judged.answers);
     manifest.calibration = judged.calibration;
@@ -191,12 +196,13 @@ fn judge(
     dataset: &Dataset,
     aside: &Part,
     predictor: &dyn Predictor,
+    anomaly: Option<(f32, Positive)>,
 ) -> Result<Judged> {
     let calibration = calibrate::fit(task, coverage, dataset, aside, predictor)?;
     let test = &dataset.test;
     let answer = calibrate::predict(dataset, test, predictor)?;
     Ok(Judged {
-        metrics: measure(task, dataset, calibration.as_ref(), &answer)?,
+        metrics: measure(task, dataset, calibration.as_ref(), &answer, anomaly)?,
         answers: Distribution::of(monitor::answers(task, &answer).into_iter()),
         reliability: calibrate::measured(task, calibration.as_ref(), dataset, test, &answer),
         calibration,
@@ -210,6 +216,7 @@ fn measure(
     dataset: &Dataset,
     calibration: Option<&Calibration>,
     answer: &Predictions,
+    anomaly: Option<(f32, Positive)>,
 ) -> Result<Metrics> {
     let truth = &dataset.test.labels;
     let predicted = &answer.values;
@@ -230,7 +237,10 @@ fn measure(
         }
         Task::Forecast => Metrics::Forecast(ForecastMetrics::of(dataset, &dataset.test, predicted)),
         Task::Anomaly => {
-            return Err(Error::unsupported(format!("{task} has no metrics yet")));
+            let (threshold, positive) = anomaly
+                .ok_or_else(|| Error::internal("the trainer gave anomalies no threshold"))?;
+            let anomalous: Vec<bool> = truth.iter().map(|label| *label != 0.0).collect();
+            Metrics::Anomaly(AnomalyMetrics::of(&anomalous, predicted, threshold, positive))
         }
     })
 }
@@ -274,10 +284,10 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
         rounds: fitted.rounds,
         parameters: fitted.parameters.clone(),
         importance: names.zip(fitted.importance.iter().copied()).collect(),
+        threshold: fitted.threshold,
         metrics: Metrics::default(),
         reliability: BTreeMap::new(),
         calibration: None,
-        threshold: None,
         profile: Profile {
             features: dataset.profile.clone(),
             predictions: None,

@@ -57,7 +57,7 @@ pub(crate) fn is_positive(score: f32) -> bool {
 
 /// The chance that a positive row scores higher than a negative one, ties
 /// counting half: the Mann-Whitney statistic over mean ranks.
-fn auc(truth: &[f32], scores: &[f32]) -> Option<f64> {
+pub(super) fn auc(truth: &[f32], scores: &[f32]) -> Option<f64> {
     let positives = truth.iter().filter(|t| **t == 1.0).count() as f64;
     let negatives = truth.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {

@@ -2,6 +2,7 @@
 //!
 //! Ratios whose denominator is zero, such as the precision of a class that was
 //! never predicted, count as 0.
+mod anomaly;
 mod binary;
 mod forecast;
 mod multiclass;
@@ -11,6 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use anomaly::{AnomalyMetrics, Detection};
 pub use binary::BinaryMetrics;
 pub use forecast::{ForecastMetrics, TargetMetrics};
 pub use multiclass::{ClassMetrics, MulticlassMetrics};
@@ -35,6 +37,8 @@ pub enum Metrics {
     Regression(RegressionMetrics),
     /// Of a model of the rows after a window.
     Forecast(ForecastMetrics),
+    /// Of a model that tells anomalies.
+    Anomaly(AnomalyMetrics),
 }
 
 impl Default for Metrics {
@@ -64,6 +68,7 @@ impl Metrics {
                 ("macro f1", m.macro_f1),
                 ("log loss", m.log_loss),
             ],
+            Metrics::Anomaly(m) => m.figures(),
             Metrics::Regression(m) => {
                 let mut figures = vec![("rmse", m.rmse), ("mae", m.mae)];
                 figures.extend(m.r2.map(|r2| ("r2", r2)));

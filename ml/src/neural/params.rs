@@ -71,6 +71,18 @@ impl Params {
         self.make(name, shape, |_| value)
     }
 
+    /// The parameter `name` with the given values, or read: kept with the network, not trained.
+    pub(crate) fn fixed(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<Tensor> {
+        let mut values = values.into_iter();
+        let made = self.make(name, shape, |_| values.next().unwrap_or_default())?;
+        Ok(made.detach())
+    }
+
     /// A layer `x W^T + b`, with PyTorch's names and initial values: uniform within
     /// 1 / sqrt(inputs).
     pub(crate) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {

@@ -12,6 +12,9 @@ use catalog::{Error, Key, Result};
 use serde::{Deserialize, Serialize};
 
 pub use autoencoder::AutoencoderSpec;
+pub(crate) use autoencoder::{
+    Activation, End, Features, Initial, Loss, Maximise, Positive, Score, Threshold,
+};
 pub use dataset::{DatasetSpec, Normalise, NormaliseSpec, Split, Weights, WindowSpec};
 pub use gru::GruSpec;
 pub use search::{Range, SearchSpec};
@@ -158,6 +161,9 @@ impl TrainSpec {
         }
         if let Some(tinytimemixer) = &self.tinytimemixer {
             tinytimemixer.check(&self.dataset)?;
+        }
+        if let Some(autoencoder) = &self.autoencoder {
+            autoencoder.check(self.dataset.label.is_some())?;
         }
         let needs_label = !matches!(self.task(), Task::Forecast | Task::Anomaly);
         if needs_label && self.dataset.label.is_none() {

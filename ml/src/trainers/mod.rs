@@ -47,6 +47,8 @@ pub(crate) struct Fitted {
     pub(crate) parameters: BTreeMap<String, String>,
     /// How much each feature counts, by position; empty where the trainer cannot tell.
     pub(crate) importance: Vec<f64>,
+    /// Of anomalies: the score above which a sample is one.
+    pub(crate) threshold: Option<f32>,
 }
 
 /// A trained model that is ready to answer. Safe to share; answers of several threads may

@@ -46,6 +46,7 @@ impl Learner for XgboostSpec {
             rounds: boosted.rounds,
             parameters: self.told(),
             importance,
+            threshold: None,
         }))
     }
 

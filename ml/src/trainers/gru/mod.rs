@@ -63,6 +63,7 @@ impl Learner for GruSpec {
             rounds,
             parameters: self.parameters()?,
             importance: Vec::new(),
+            threshold: None,
         }))
     }
 

@@ -77,6 +77,7 @@ impl Learner for TinyTimeMixerSpec {
             rounds,
             parameters,
             importance: Vec::new(),
+            threshold: None,
         }))
     }
 
