@@ -18,7 +18,8 @@ use crate::metrics::{
 };
 use crate::monitor::{self, Distribution, Profile};
 use crate::registry;
-use crate::spec::{Positive, Task, TrainSpec};
+use crate::spec::autoencoder::Positive;
+use crate::spec::{Task, TrainSpec};
 use crate::tables;
 use crate::trainers::{self, Fitted, Learner, Predictions, Predictor};
 
@@ -126,10 +127,8 @@ pub async fn train(
     let predictor = trainers::load(&manifest, &fitted.bytes)?;
     let positive = spec.autoencoder.as_ref().map(|a| a.positive);
     let anomaly = fitted.threshold.zip(positive);
-    let judged = blocking(move || {
-        judge(task, coverage, &dataset, &aside, &*predictor, anomaly)
-    })
-    .await?;
+    let judged =
+        blocking(move || judge(task, coverage, &dataset, &aside, &*predictor, anomaly)).await?;
     manifest.metrics = judged.metrics;
     manifest.profile.predictions = Some(judged.answers);
     manifest.calibration = judged.calibration;
@@ -240,7 +239,9 @@ fn measure(
             let (threshold, positive) = anomaly
                 .ok_or_else(|| Error::internal("the trainer gave anomalies no threshold"))?;
             let anomalous: Vec<bool> = truth.iter().map(|label| *label != 0.0).collect();
-            Metrics::Anomaly(AnomalyMetrics::of(&anomalous, predicted, threshold, positive))
+            Metrics::Anomaly(AnomalyMetrics::of(
+                &anomalous, predicted, threshold, positive,
+            ))
         }
     })
 }

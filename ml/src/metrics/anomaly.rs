@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binary::auc;
 use super::{precision_recall_f1, ratio};
+use crate::spec::autoencoder::Positive;
 
 /// What a model took for anomalies, and how right it was where labels say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,15 +37,14 @@ pub struct Detection {
 
 impl AnomalyMetrics {
     /// Compares `scores`, anomalies above `threshold`, to the labels `anomalous`, one for each
-    /// score or none at all. Precision, recall and F1 are those of the anomalies, or of what is
-    /// normal where that is positive.
-    pub fn of(
+    /// score or none at all. Precision, recall and F1 are those of the `positive` side.
+    pub(crate) fn of(
         anomalous: &[bool],
         scores: &[f32],
-        threshold: f64,
-        normal_is_positive: bool,
+        threshold: f32,
+        positive: Positive,
     ) -> AnomalyMetrics {
-        let flagged = |score: &f32| f64::from(*score) > threshold;
+        let flagged = |score: &f32| *score > threshold;
         let raised = scores.iter().filter(|s| flagged(s)).count() as u64;
         let rows = scores.len() as u64;
         if anomalous.is_empty() {
@@ -59,9 +59,9 @@ impl AnomalyMetrics {
         let normals = rows - anomalies;
         let false_alarms = raised - caught;
         let quiet = normals - false_alarms;
-        let (precision, recall, f1) = match normal_is_positive {
-            true => precision_recall_f1(quiet, rows - raised, normals),
-            false => precision_recall_f1(caught, raised, anomalies),
+        let (precision, recall, f1) = match positive {
+            Positive::Normal => precision_recall_f1(quiet, rows - raised, normals),
+            Positive::Anomaly => precision_recall_f1(caught, raised, anomalies),
         };
         let truth: Vec<f32> = anomalous.iter().map(|a| f32::from(u8::from(*a))).collect();
         AnomalyMetrics {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn matches_a_hand_computed_example() {
         // Above 0.5: one of three normal samples, one of two anomalies.
-        let metrics = AnomalyMetrics::of(&TRUTH, &SCORES, 0.5, false);
+        let metrics = AnomalyMetrics::of(&TRUTH, &SCORES, 0.5, Positive::Anomaly);
         assert_eq!(metrics.flagged, 0.4);
         let m = metrics.detection.unwrap();
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_normal_side_can_be_the_positive_one() {
-        let m = AnomalyMetrics::of(&TRUTH, &SCORES, 0.5, true)
+        let m = AnomalyMetrics::of(&TRUTH, &SCORES, 0.5, Positive::Normal)
             .detection
             .unwrap();
         assert_eq!((m.precision, m.recall), (2.0 / 3.0, 2.0 / 3.0));
@@ -131,15 +131,18 @@ mod tests {
 
     #[test]
     fn without_labels_the_flagged_part_is_told() {
-        let metrics = AnomalyMetrics::of(&[], &SCORES, 0.5, false);
+        let metrics = AnomalyMetrics::of(&[], &SCORES, 0.5, Positive::Anomaly);
         assert_eq!(metrics.figures(), [("flagged", 0.4)]);
-        let none = AnomalyMetrics::of(&[false], &[0.1], 0.5, false);
+        let none = AnomalyMetrics::of(&[false], &[0.1], 0.5, Positive::Anomaly);
         let m = none.detection.unwrap();
         assert_eq!((m.auc, m.recall, m.missed_alarm_rate), (None, 0.0, 0.0));
     }
 
     #[test]
     fn a_score_at_the_threshold_is_no_anomaly() {
-        assert_eq!(AnomalyMetrics::of(&[], &[0.5], 0.5, false).flagged, 0.0);
+        assert_eq!(
+            AnomalyMetrics::of(&[], &[0.5], 0.5, Positive::Anomaly).flagged,
+            0.0
+        );
     }
 }

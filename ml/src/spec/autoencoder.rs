@@ -3,7 +3,6 @@ use catalog::Result;
 use serde::{Deserialize, Serialize};
 
 use super::invalid;
-use crate::dataset::Class;
 use crate::neural::Schedule;
 
 /// An autoencoder over rows or windows, how it is trained, and what it takes for an anomaly.
@@ -11,12 +10,12 @@ use crate::neural::Schedule;
 /// A sample is a row, or the rows of a window one after the other. It is reproduced by
 /// principal components (the best linear autoencoder; Baldi and Hornik, 1989), by a dense
 /// network, or by both: then the network reproduces what the components leave over.
+///
+/// Anomalies are the rows whose label is `true` or 1; they are not learned from. Without a label
+/// every row is taken for normal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderSpec {
-    /// The class of the label that is normal: `false` or 0 unless said. Rows of the other are not
-    /// learned from; without a label every row is taken for normal.
-    pub normal: Option<Class>,
     /// The class that precision, recall and F1 are of.
     #[serde(default)]
     pub positive: Positive,
@@ -183,6 +182,7 @@ pub enum Maximise {
 }
 
 impl AutoencoderSpec {
+    /// Errors are `InvalidInput` and name the field.
     pub(super) fn check(&self, labelled: bool) -> Result<()> {
         let no = |message: &str| Err(invalid(format!("autoencoder.{message}")));
         if self.hidden.is_empty() && self.principal == 0 {

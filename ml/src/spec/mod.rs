@@ -1,5 +1,5 @@
 //! The training spec: what a TOML file says about a data set, a trainer and a model.
-mod autoencoder;
+pub(crate) mod autoencoder;
 mod dataset;
 mod gru;
 mod search;
@@ -12,9 +12,6 @@ use catalog::{Error, Key, Result};
 use serde::{Deserialize, Serialize};
 
 pub use autoencoder::AutoencoderSpec;
-pub(crate) use autoencoder::{
-    Activation, End, Features, Initial, Loss, Maximise, Positive, Score, Threshold,
-};
 pub use dataset::{DatasetSpec, Normalise, NormaliseSpec, Split, Weights, WindowSpec};
 pub use gru::GruSpec;
 pub use search::{Range, SearchSpec};

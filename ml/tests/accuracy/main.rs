@@ -7,4 +7,6 @@
 mod ai4i;
 mod cmapss;
 mod cmapss_xgboost;
+mod ecg5000;
+mod skab;
 mod support;

@@ -21,11 +21,14 @@ use super::{Fitted, Learner, Predictor};
 use crate::dataset::{Dataset, Part};
 use crate::manifest::Manifest;
 use crate::neural::{Params, device, learn};
-use crate::spec::{AutoencoderSpec, Score, Threshold};
+use crate::spec::autoencoder::{AutoencoderSpec, Score, Threshold};
 use crate::train::TrainProgress;
 
 /// Normal samples below this number say too little about what is normal.
 const LEAST_SAMPLES: usize = 20;
+
+/// The number of the class that is normal: `false` or 0.
+const NORMAL: f32 = 0.0;
 
 /// Samples that means and components are fitted to at most: evenly spaced ones of more.
 const MOST_SAMPLES: usize = 20_000;
@@ -36,17 +39,16 @@ impl Learner for AutoencoderSpec {
         data: &Dataset,
         watch: &mut dyn FnMut(TrainProgress) -> bool,
     ) -> Result<Option<Fitted>> {
-        let normal = self.normal_class(data)?;
-        let train = normals(&data.train, normal);
-        let validation = normals(&data.validation, normal);
+        let train = normals(&data.train);
+        let validation = normals(&data.validation);
         if train.len() < LEAST_SAMPLES {
             return Err(Error::invalid(format!(
                 "the training part holds {} normal samples, and an autoencoder needs {LEAST_SAMPLES}",
                 train.len()
             ))
             .with_hint(
-                "take rows from a longer time or shorter windows, and see that autoencoder.normal \
-                 names the normal class",
+                "take rows from a longer time or shorter windows, and see that the label is true or \
+                 1 for anomalies",
             ));
         }
         let mut params = Params::seeded(self.schedule.seed, &device());
@@ -89,32 +91,12 @@ impl Learner for AutoencoderSpec {
             rounds,
             parameters: parameters(self)?,
             importance: Vec::new(),
-            threshold: Some(self.threshold(&model, data, scores, &validation, normal)?),
+            threshold: Some(self.threshold(&model, data, scores, &validation)?),
         }))
     }
 }
 
 impl AutoencoderSpec {
-    /// The number of the normal class; none where nothing is labelled.
-    pub(crate) fn normal_class(&self, data: &Dataset) -> Result<Option<f32>> {
-        if data.classes.is_empty() {
-            return Ok(None);
-        }
-        let Some(normal) = &self.normal else {
-            return Ok(Some(0.0));
-        };
-        match data.classes.iter().position(|class| class == normal) {
-            Some(number) => Ok(Some(number as f32)),
-            None => {
-                let classes: Vec<String> = data.classes.iter().map(|c| c.to_string()).collect();
-                Err(Error::invalid(format!(
-                    "autoencoder.normal is {normal}, which is no class of the label: those are {}",
-                    classes.join(", ")
-                )))
-            }
-        }
-    }
-
     /// The model before the network is trained: with what is computed in one go.
     fn untrained(
         &self,
@@ -147,8 +129,7 @@ impl AutoencoderSpec {
         data: &Dataset,
         mut train: Vec<f32>,
         validation: &[usize],
-        normal: Option<f32>,
-    ) -> Result<f64> {
+    ) -> Result<f32> {
         let threshold = match self.threshold {
             Threshold::MeanStd => threshold::mean_and_deviations(&train, self.deviations),
             Threshold::Quantile => {
@@ -158,25 +139,20 @@ impl AutoencoderSpec {
             Threshold::Validation => {
                 let scores = model.scores_at(data, &data.validation.ends)?;
                 let labels = data.validation.labels.iter();
-                let anomalous = labels.map(|label| Some(*label) != normal);
+                let anomalous = labels.map(|label| *label != NORMAL);
                 let scored: Vec<(f32, bool)> = scores.into_iter().zip(anomalous).collect();
                 threshold::best(self, &scored)?
             }
         };
-        Ok(threshold * self.factor)
+        Ok((threshold * self.factor).min(f64::from(f32::MAX)) as f32)
     }
 }
 
-/// The last rows of the normal samples of a part.
-fn normals(part: &Part, normal: Option<f32>) -> Vec<usize> {
-    let Some(normal) = normal else {
-        return part.ends.clone();
-    };
-    let labelled = part.ends.iter().zip(&part.labels);
-    labelled
-        .filter(|(_, label)| **label == normal)
-        .map(|(end, _)| *end)
-        .collect()
+/// The last rows of the normal samples of a part: all of them where nothing is labelled.
+fn normals(part: &Part) -> Vec<usize> {
+    let normal = |at: &usize| part.labels.get(*at).is_none_or(|label| *label == NORMAL);
+    let normal = (0..part.len()).filter(normal);
+    normal.map(|at| part.ends[at]).collect()
 }
 
 /// The mean of the known values at each position of a sample; 0 where none is known.
@@ -199,13 +175,7 @@ fn mean(samples: &[f32], width: usize) -> Vec<f32> {
 /// Progress of a model that is computed in one go.
 fn in_one_round(scores: &[f32]) -> TrainProgress {
     let sum: f64 = scores.iter().map(|s| f64::from(*s)).sum();
-    TrainProgress {
-        round: 1,
-        rounds: 1,
-        metric: "score".into(),
-        train: sum / scores.len() as f64,
-        test: f64::NAN,
-    }
+    TrainProgress::loss(1, 1, sum / scores.len() as f64)
 }
 
 /// Every setting by name, those of the schedule as `schedule.name`.

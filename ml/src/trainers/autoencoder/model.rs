@@ -7,7 +7,7 @@ use super::score::Scorer;
 use super::whiten::Whiten;
 use crate::dataset::Dataset;
 use crate::neural::{Params, device, failed};
-use crate::spec::{AutoencoderSpec, Score};
+use crate::spec::autoencoder::{AutoencoderSpec, Score};
 use crate::trainers::{Predictions, Predictor};
 
 /// Samples that are computed at once.

@@ -3,7 +3,7 @@ use candle_core::{Result as Computed, Tensor};
 use catalog::Result;
 
 use crate::neural::{Linear, Params, failed};
-use crate::spec::{Activation, AutoencoderSpec, End, Initial};
+use crate::spec::autoencoder::{Activation, AutoencoderSpec, End, Initial};
 
 /// An autoencoder of samples of `width` numbers.
 pub(super) struct Network {

@@ -7,7 +7,7 @@ use super::model::Autoencoder;
 use super::network::Network;
 use crate::dataset::Dataset;
 use crate::neural::{Params, Problem, failed};
-use crate::spec::Loss;
+use crate::spec::autoencoder::Loss;
 
 /// Validation samples that are computed at once.
 const CHUNK: usize = 1024;

@@ -3,7 +3,7 @@ use catalog::Result;
 
 use super::whiten::Whiten;
 use crate::neural::Params;
-use crate::spec::{Features, Score};
+use crate::spec::autoencoder::{Features, Score};
 
 /// How samples of `columns` features are scored.
 pub(super) struct Scorer {

@@ -1,7 +1,7 @@
 //! From which score on a sample is an anomaly.
 use catalog::{Error, Result};
 
-use crate::spec::{AutoencoderSpec, Maximise, Positive};
+use crate::spec::autoencoder::{AutoencoderSpec, Maximise, Positive};
 
 /// Mean plus `deviations` standard deviations of `scores`.
 pub(super) fn mean_and_deviations(scores: &[f32], deviations: f64) -> f64 {
