@@ -2,14 +2,17 @@
 //! good the models are on public data.
 //!
 //! Both sides of a ratio are measured in turn in one run. Prints a Markdown page. Run with
-//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`, `dataset`.
-//! `BENCH_ROUNDS` and `BENCH_ROWS` change the size.
+//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`, `dataset`,
+//! `predict`, `serve`. `BENCH_ROUNDS` and `BENCH_ROWS` change the size.
 #![allow(clippy::print_stdout)]
 
 mod dataset;
 mod gru;
+mod lake;
+mod predict;
 mod python;
 mod report;
+mod serve;
 mod xgboost;
 
 use report::Goals;
@@ -46,6 +49,12 @@ async fn main() -> Result<()> {
     }
     if wanted("dataset") {
         dataset::run(&bench, &mut goals).await?;
+    }
+    if wanted("predict") {
+        predict::measure(&bench, &mut goals).await?;
+    }
+    if wanted("serve") {
+        serve::measure(&mut goals).await?;
     }
     goals.print();
     Ok(())

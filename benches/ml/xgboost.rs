@@ -1,5 +1,6 @@
 //! XGBoost's training and raw prediction beside Python's package of the same version, on the
 //! same data and threads.
+use std::path::Path;
 use std::time::Instant;
 
 use ml::XgboostSpec;
@@ -9,15 +10,15 @@ use crate::python::Python;
 use crate::report::{Goals, median};
 use crate::{Bench, Result};
 
-const COLUMNS: usize = 30;
-const TREES: u32 = 100;
-const THREADS: usize = 2;
+pub(crate) const COLUMNS: usize = 30;
+pub(crate) const TREES: u32 = 100;
+pub(crate) const THREADS: usize = 2;
 const SPEC: &str = "objective = 'binary:logistic'\nrounds = 100\nmax_depth = 6\neta = 0.1\ntree_method = 'hist'\nnthread = 2\nseed = 7";
 
 /// Generated rows: what is learned is a noisy nonlinear rule of a few columns.
-struct Data {
-    values: Vec<f32>,
-    labels: Vec<f32>,
+pub(crate) struct Data {
+    pub(crate) values: Vec<f32>,
+    pub(crate) labels: Vec<f32>,
 }
 
 /// Prints both sides of each round.
@@ -25,15 +26,7 @@ pub(crate) fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
     let library = library()?;
     let data = Data::generate(bench.rows);
     let folder = tempfile::tempdir()?;
-    let file = |name: &str, numbers: &[f32]| -> Result<String> {
-        let path = folder.path().join(name);
-        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        std::fs::write(&path, bytes)?;
-        Ok(path.display().to_string())
-    };
-    let mut arguments = vec![file("values", &data.values)?, file("labels", &data.labels)?];
-    arguments.extend([COLUMNS, THREADS, TREES as usize].map(|n| n.to_string()));
-    let mut python = Python::start("xgboost_peer.py", &arguments)?;
+    let mut python = peer(folder.path(), &data)?;
     let theirs = python.hear()?;
 
     println!("## XGBoost training\n");
@@ -68,8 +61,21 @@ pub(crate) fn measure(bench: &Bench, goals: &mut Goals) -> Result<()> {
     predict(bench, goals, &mut python, &data, &model)
 }
 
+/// Python with the same data, which it reads from files in `folder`.
+pub(crate) fn peer(folder: &Path, data: &Data) -> Result<Python> {
+    let file = |name: &str, numbers: &[f32]| -> Result<String> {
+        let path = folder.join(name);
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        std::fs::write(&path, bytes)?;
+        Ok(path.display().to_string())
+    };
+    let mut arguments = vec![file("values", &data.values)?, file("labels", &data.labels)?];
+    arguments.extend([COLUMNS, THREADS, TREES as usize].map(|n| n.to_string()));
+    Python::start("xgboost_peer.py", &arguments)
+}
+
 impl Data {
-    fn generate(rows: usize) -> Data {
+    pub(crate) fn generate(rows: usize) -> Data {
         let mut state = 1_u64;
         let mut next = || {
             state = state

@@ -29,6 +29,7 @@ mod neural;
 mod predict;
 mod registry;
 pub mod retrain;
+mod score;
 mod search;
 mod spec;
 mod tables;
@@ -45,6 +46,9 @@ pub use metrics::Metrics;
 pub use neural::Schedule;
 pub use predict::{predict, predict_rows};
 pub use registry::{ModelInfo, Rollback, Version, history, model, models, promote, rollback};
+pub use score::{
+    Answer, BatchOptions, PredictFunction, PredictService, ScoreOptions, Scored, Scorer, Served,
+};
 pub use search::{Search, SearchOutcome, SearchProgress, Trial, search};
 pub use spec::{
     AutoencoderSpec, DatasetSpec, Freeze, GruSpec, Loss, Normalise, NormaliseSpec, Range,

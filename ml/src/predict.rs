@@ -3,19 +3,21 @@
 //!
 //! Every column of the input is kept, those the model does not read included, so that an
 //! answer stands beside the pump and the time it is about. Which columns are added, the
-//! module [`answer`](crate::answer) says.
+//! module [`answer`](crate::answer) says. A model over windows reads lists, or rows that
+//! follow each other in its series; the answer is null where no whole window ends.
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use catalog::{Error, Result};
 use lake::Lake;
 use query::Engine;
 
-use crate::answer;
-use crate::dataset::{is_number, to_numbers};
 use crate::manifest::Manifest;
 use crate::registry::{self, LoadedModel};
+use crate::score::{answers, groups, samples, series};
 
 /// Runs `sql` at `reference` and predicts every row of it with `model` as it is
 /// there: on a branch the rows not yet committed are included.
@@ -33,6 +35,11 @@ pub async fn predict(
     let (schema, batches) = engine.collect(sql, Some(reference)).await?;
     let plan = Arc::new(Plan::new(&schema, &model.manifest)?);
     let output = Arc::clone(&plan.output);
+    let batches = match plan.along_series {
+        // A window may begin in another batch.
+        true => vec![concat_batches(&schema, &batches).map_err(broken)?],
+        false => batches,
+    };
     let batches = blocking(move || batches.iter().map(|b| plan.run(&model, b)).collect()).await?;
     Ok((output, batches))
 }
@@ -61,6 +68,8 @@ async fn blocking<T: Send + 'static>(
 /// How a model's signature meets the columns of an input.
 struct Plan {
     features: Vec<usize>,
+    /// Whether windows are made of rows that follow each other: they hold numbers, not lists.
+    along_series: bool,
     output: SchemaRef,
 }
 
@@ -73,7 +82,7 @@ impl Plan {
             .map(|feature| position(input, &feature.name, manifest))
             .collect::<Result<Vec<_>>>()?;
         let mut fields: Vec<Arc<Field>> = input.fields().iter().cloned().collect();
-        for added in answer::fields(manifest) {
+        for added in answers::fields(manifest) {
             if input.index_of(added.name()).is_ok() {
                 return Err(Error::invalid(format!(
                     "the rows have a column '{}', which is where the model's answer goes",
@@ -83,26 +92,35 @@ impl Plan {
             }
             fields.push(Arc::new(added));
         }
+        let lists = features
+            .iter()
+            .all(|at| input.field(*at).data_type().is_nested());
         Ok(Plan {
             features,
+            along_series: signature.length > 1 && !lists,
             output: Arc::new(Schema::new(fields)),
         })
     }
 
     fn run(&self, model: &LoadedModel, rows: &RecordBatch) -> Result<RecordBatch> {
+        let (manifest, count) = (&model.manifest, rows.num_rows());
+        let samples = match self.along_series {
+            true => series::samples(manifest, rows, &self.features)?,
+            false => {
+                let features = self.features.iter().map(|at| rows.column(*at).clone());
+                let features: Vec<ArrayRef> = features.collect();
+                samples::of_columns(&manifest.signature, &features, count, None)?
+            }
+        };
         let mut columns = rows.columns().to_vec();
-        columns.extend(if rows.num_rows() == 0 {
-            answer::fields(&model.manifest)
-                .iter()
-                .map(|f| arrow::array::new_empty_array(f.data_type()))
-                .collect()
-        } else {
-            let answer = model.predict(to_numbers(rows, &self.features)?)?;
-            answer::columns(&model.manifest, &answer)?
-        });
-        RecordBatch::try_new(Arc::clone(&self.output), columns)
-            .map_err(|e| Error::internal("predictions do not fit their rows").with_source(e))
+        let groups = groups::of_rows(manifest, count, |name| rows.column_by_name(name).cloned());
+        columns.extend(answers::columns(model, samples, count, groups)?);
+        RecordBatch::try_new(Arc::clone(&self.output), columns).map_err(broken)
     }
+}
+
+fn broken(error: ArrowError) -> Error {
+    Error::internal("predictions do not fit their rows").with_source(error)
 }
 
 fn position(input: &Schema, name: &str, manifest: &Manifest) -> Result<usize> {
@@ -120,12 +138,9 @@ fn position(input: &Schema, name: &str, manifest: &Manifest) -> Result<usize> {
         .with_hint(format!("it reads {}", wanted.join(", "))));
     };
     let data_type = input.field(index).data_type();
-    // A column of nulls only has no other type than null.
-    if is_number(data_type) || *data_type == DataType::Null {
-        return Ok(index);
+    match manifest.signature.length > 1 && !data_type.is_nested() {
+        true => samples::check_scalar(manifest, name, data_type)?,
+        false => samples::check_type(manifest, name, data_type)?,
     }
-    Err(Error::invalid(format!(
-        "model {} reads the column '{name}' as a number, and it is {data_type}",
-        manifest.model
-    )))
+    Ok(index)
 }

@@ -125,6 +125,11 @@ impl PinnedRefs {
         Ok(PinnedRefs { refs, own })
     }
 
+    /// The state of one ref.
+    pub(crate) fn snapshot(&self, reference: &str) -> Option<&Snapshot> {
+        self.refs.get(reference).map(|pinned| pinned.snapshot())
+    }
+
     /// The commit of each ref.
     pub(crate) fn commits(&self) -> BTreeMap<String, CommitId> {
         let refs = self.refs.iter();

@@ -18,6 +18,7 @@ use lake::hot::HotBuffer;
 
 use crate::catalogs::PinnedRefs;
 use crate::error::stream_error;
+use crate::functions::LakeFunction;
 use crate::names::FullName;
 use crate::pin::pin;
 use crate::scope::Scope;
@@ -67,6 +68,7 @@ struct Inner {
     lake: Lake,
     hot: Option<Arc<dyn HotBuffer>>,
     config: EngineConfig,
+    functions: Vec<Arc<dyn LakeFunction>>,
     /// What all statements have in common; each works on its own copy.
     base: SessionState,
 }
@@ -74,12 +76,23 @@ struct Inner {
 impl Engine {
     /// An engine over `lake`; `hot` adds the rows that are not committed yet.
     pub fn new(lake: Lake, hot: Option<Arc<dyn HotBuffer>>, config: EngineConfig) -> Engine {
+        Engine::with_functions(lake, hot, config, Vec::new())
+    }
+
+    /// The same with functions of other crates.
+    pub fn with_functions(
+        lake: Lake,
+        hot: Option<Arc<dyn HotBuffer>>,
+        config: EngineConfig,
+        functions: Vec<Arc<dyn LakeFunction>>,
+    ) -> Engine {
         let base = base_state(&lake, &config);
         Engine {
             inner: Arc::new(Inner {
                 lake,
                 hot,
                 config,
+                functions,
                 base,
             }),
         }
@@ -150,6 +163,11 @@ impl Engine {
         self.inner.hot.as_ref()
     }
 
+    /// The functions made for each statement that calls them.
+    pub(crate) fn lake_functions(&self) -> &[Arc<dyn LakeFunction>] {
+        &self.inner.functions
+    }
+
     /// What all statements have in common.
     pub(crate) fn base(&self) -> &SessionState {
         &self.inner.base
@@ -160,7 +178,7 @@ impl Engine {
         let names = self.names(&statement, scope)?;
         let refs = pin(self, scope, &names).await?;
         let commits = refs.commits();
-        let state = self.state(refs, scope);
+        let state = self.planner(&statement, refs, scope).await?;
         let plan = state.statement_to_plan(statement).await;
         let plan = plan.map_err(stream_error)?;
         sql::check_plan(&plan)?;
@@ -179,7 +197,8 @@ impl Engine {
     ) -> HashMap<String, Option<DataType>> {
         let types = async {
             let names = self.names(&statement, scope)?;
-            let state = self.state(pin(self, scope, &names).await?, scope);
+            let refs = pin(self, scope, &names).await?;
+            let state = self.planner(&statement, refs, scope).await?;
             let plan = state.statement_to_plan(statement).await;
             let plan = plan.map_err(stream_error)?;
             plan.get_parameter_types().map_err(stream_error)

@@ -58,7 +58,9 @@ pub(crate) async fn load(
     if pinning.load_all(&names, &path).await.map_err(within)? == Cut::Gone {
         return Ok(None);
     }
-    let state = engine.state(pinning.refs()?, &scope);
+    let refs = pinning.refs()?;
+    let state = engine.planner(&statement, refs, &scope);
+    let state = state.await.map_err(within)?;
     let plan = state.statement_to_plan(*statement).await;
     let plan = plan.map_err(stream_error).map_err(within)?;
     sql::check_plan(&plan)?;

@@ -58,7 +58,8 @@ pub(crate) fn new_engine(
     if query.target_partitions > 0 {
         config.target_partitions = query.target_partitions;
     }
-    Engine::new(lake, hot, config)
+    let predict = ml::PredictFunction::new(lake.clone());
+    Engine::with_functions(lake, hot, config, vec![Arc::new(predict)])
 }
 
 /// The first twelve digits of a commit's hash: enough to name it anywhere.

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, State as Shared};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Router, middleware};
 use catalog::{Error, ErrorKind, Result};
 use ingest::IngestStats;
@@ -25,12 +25,16 @@ use crate::settings::{Role, Secret};
 /// Largest request body: some ten thousand rows to predict.
 const BODY_LIMIT: usize = 16 << 20;
 
-const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict, /v1/labels, /v1/streams and Iceberg REST under /iceberg";
+const PATHS: &str = "there are GET /health, GET /health/ready, GET /metrics, POST /v1/predict, POST /v1/predict/batch, GET /v1/models, /v1/labels, /v1/streams and Iceberg REST under /iceberg";
 
 /// What the handlers share.
 pub(super) struct State {
     pub(super) token: Option<Secret>,
     pub(super) engine: Engine,
+    /// Answers requests for predictions.
+    pub(super) predict: ml::PredictService,
+    /// What has been scored as it arrived, by model.
+    pub(super) scored: Vec<predict::Scoring>,
     pub(super) ingest: IngestPart,
     /// What maintenance has done, when this process has that role.
     pub(super) maintained: Option<Arc<super::maintain::Counters>>,
@@ -59,7 +63,7 @@ fn router(state: Arc<State>, catalog: Option<Router>) -> Router {
     let mut guarded = Router::new().route("/metrics", get(show_metrics));
     if state.roles.contains(&Role::Ml) {
         guarded = guarded
-            .route("/v1/predict", post(predict::handle))
+            .merge(predict::routes())
             .route("/v1/labels", get(labels::list).post(labels::write));
     }
     if state.roles.contains(&Role::Ingest) {
@@ -162,6 +166,8 @@ async fn show_metrics(Shared(state): Shared<Arc<State>>) -> Response {
     if let Some(counters) = &state.watched {
         counters.render(&mut text);
     }
+    predict::render(&state.predict.served(), &mut text);
+    predict::render_scored(&state.scored, &mut text);
     text.push_str(&metrics::configuration(
         state.configuration.reason().is_some(),
     ));
@@ -197,6 +203,11 @@ impl Failure {
     pub(super) fn with_status(status: StatusCode, error: Error) -> Self {
         Self { status, error }
     }
+
+    /// `{code, message, hint}`.
+    pub(super) fn body(&self) -> serde_json::Value {
+        words(&self.error)
+    }
 }
 
 impl From<Error> for Failure {
@@ -214,9 +225,13 @@ impl IntoResponse for Failure {
         if !error.is_user_error() {
             tracing::error!(error = %crate::failure::describe(&error), "a request failed");
         }
-        let body = json!({"code": error.code(), "message": error.message(), "hint": error.hint()});
+        let body = words(&error);
         (status, Json(body)).into_response()
     }
+}
+
+fn words(error: &Error) -> serde_json::Value {
+    json!({"code": error.code(), "message": error.message(), "hint": error.hint()})
 }
 
 fn status_of(kind: ErrorKind) -> StatusCode {

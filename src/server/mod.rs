@@ -109,9 +109,13 @@ impl Server {
             tasks.spawn(reload.run(tasks.stop.clone()));
         }
 
+        let scored = tasks.score(settings, &engine);
+
         let http_addr = local_addr(&http)?;
         let state = http::State {
             token: settings.auth.token.clone(),
+            predict: ml::PredictService::new(engine.lake().clone(), settings.ml.serve.batch()),
+            scored,
             engine: engine.clone(),
             ingest: ingest.clone(),
             maintained,
@@ -238,6 +242,25 @@ impl Tasks {
         let counted = Arc::clone(&counters);
         self.spawn(monitor::run(engine.clone(), settings, counted, stop));
         counters
+    }
+
+    /// Starts scoring rows as they arrive, where the role `ml` runs here.
+    fn score(&mut self, settings: &Settings, engine: &Engine) -> Vec<predict::Scoring> {
+        let models = settings.ml.score.iter();
+        let models = models.filter(|_| settings.has_role(Role::Ml));
+        let mut scored = Vec::new();
+        for model in models {
+            let options = model.options();
+            let branch = &settings.ingest.branch;
+            let scorer = ml::Scorer::new(engine.clone(), branch, options);
+            scored.push((model.model.to_string(), scorer.scored()));
+            let stop = self.stop.clone();
+            self.spawn(async move {
+                stop.run_until_cancelled(scorer.run()).await;
+                Ok(())
+            });
+        }
+        scored
     }
 
     async fn failed(&mut self) -> Error {

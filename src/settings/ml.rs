@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use catalog::{Error, Key, Result};
 use serde::{Deserialize, Serialize};
 
+use super::score::{self, ScoreSettings, ServeSettings};
 use super::units;
 use super::watch::{MonitorSettings, RetrainSettings};
 
@@ -15,6 +16,9 @@ pub(crate) struct MlSettings {
     /// Path of `libxgboost.so`; empty means the usual places.
     #[serde(with = "units::optional")]
     pub(crate) xgboost_library: Option<PathBuf>,
+    pub(crate) serve: ServeSettings,
+    /// Models that score rows as they arrive.
+    pub(crate) score: Vec<ScoreSettings>,
     pub(crate) monitor: MonitorSettings,
     /// The models that are trained again by themselves.
     pub(crate) retrain: Vec<RetrainSettings>,
@@ -37,6 +41,7 @@ impl MlSettings {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
+        score::validate(&self.serve, &self.score)?;
         let monitor = &self.monitor;
         let wrong = |what: &str, hint: &str| Err(Error::invalid(what.to_owned()).with_hint(hint));
         let above = "give it a value above 0, or leave it out for the default";

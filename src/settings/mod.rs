@@ -9,6 +9,7 @@ mod load;
 mod maintain;
 mod ml;
 mod mqtt;
+mod score;
 mod units;
 mod watch;
 

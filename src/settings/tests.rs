@@ -163,6 +163,40 @@ fn a_wrong_value_names_where_it_stands() {
 }
 
 #[test]
+fn models_that_score_come_from_the_file_or_the_environment() {
+    let file = "[ml.serve]\nbatch_wait = \"5ms\"\n[[ml.score]]\nmodel = \"ml.wear\"\n\
+                lateness = \"5m\"\nentity = [\"pump\"]";
+    let settings = load(file, &[("PUMPHOUSE_AUTHOR", "ann")], &[]).unwrap();
+    assert_eq!(settings.ml.serve.batch().wait.as_millis(), 5);
+    let options = settings.ml.score[0].options();
+    assert_eq!(options.model.to_string(), "ml.wear");
+    assert_eq!(
+        (options.lateness.as_secs(), options.every.as_millis()),
+        (300, 500)
+    );
+    assert_eq!(
+        (options.entity.len(), options.sql, options.shadow),
+        (1, None, None)
+    );
+    let given = r#"[{"model": "ml.a", "every": "1s"}, {"model": "ml.b"}]"#;
+    let settings = load(file, &[("PUMPHOUSE_ML_SCORE", given)], &[]).unwrap();
+    assert_eq!(settings.ml.score.len(), 2);
+    for wrong in [
+        "[ml.serve]\nbatch_rows = 0",
+        "[[ml.score]]\nmodel = \"wear\"",
+        "[[ml.score]]\nmodel = \"ml.wear\"\nevery = \"0s\"",
+        "[[ml.score]]\nmodel = \"ml.wear\"\n[[ml.score]]\nmodel = \"ml.wear\"",
+        "[[ml.score]]\nmodel = \"ml.wear\"\nshade = \"x\"",
+        "[[ml.score]]\nsql = \"select 1\"",
+    ] {
+        assert!(
+            load(wrong, &[], &[]).unwrap_err().is_user_error(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn misspelt_variables_are_noticed() {
     let names = [
         "PATH",

@@ -8,6 +8,7 @@ mod history;
 mod objects;
 mod promote;
 
+use std::fmt;
 use std::sync::Arc;
 
 use catalog::{Content, Error, Key, Result, Snapshot};
@@ -37,6 +38,18 @@ pub struct ModelInfo {
     pub manifest_location: String,
     /// What is known about it.
     pub manifest: Manifest,
+}
+
+impl ModelInfo {
+    /// The first twelve digits of its manifest's hash: which model of its name it is.
+    pub fn version(&self) -> &str {
+        version_of(&self.manifest_location)
+    }
+}
+
+fn version_of(manifest_location: &str) -> &str {
+    let name = manifest_location.rsplit('/').next().unwrap_or_default();
+    name.get(..12).unwrap_or(name)
 }
 
 /// The models at `reference`, in the order of their keys.
@@ -111,14 +124,29 @@ pub(crate) fn check_key(head: &Snapshot, key: &Key) -> Result<()> {
 /// A model that is ready to predict.
 pub(crate) struct LoadedModel {
     pub(crate) manifest: Manifest,
+    location: String,
     predictor: Box<dyn Predictor>,
 }
 
 impl LoadedModel {
+    /// Where its manifest lies, which no other model ever does.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Which model of its name it is, as [`ModelInfo::version`] says.
+    pub(crate) fn version(&self) -> &str {
+        version_of(&self.location)
+    }
+
     /// What the model answers to samples as they are in the lake, each `length` x features
-    /// numbers; blocks.
-    pub(crate) fn predict(&self, mut samples: Vec<f32>) -> Result<Predictions> {
-        self.manifest.normalisation.apply(&mut samples, None);
+    /// numbers; blocks. `groups` names the series of each, and may be empty.
+    pub(crate) fn predict(&self, mut samples: Vec<f32>, groups: &[String]) -> Result<Predictions> {
+        let manifest = &self.manifest;
+        let length = manifest.signature.length;
+        manifest
+            .normalisation
+            .apply_each(&mut samples, length, groups);
         self.answer(&samples)
     }
 
@@ -172,6 +200,10 @@ async fn find(lake: &Lake, key: &Key, reference: &str) -> Result<ModelInfo> {
 /// Where the manifest lies of the model `key` at `reference`.
 async fn locate(lake: &Lake, key: &Key, reference: &str) -> Result<String> {
     let snapshot = lake.catalog().resolve(reference).await?;
+    locate_at(key, reference, &snapshot)
+}
+
+fn locate_at(key: &Key, reference: &str, snapshot: &Snapshot) -> Result<String> {
     match snapshot.get(key)? {
         Some(Content::Model {
             manifest_location, ..
@@ -180,14 +212,25 @@ async fn locate(lake: &Lake, key: &Key, reference: &str) -> Result<String> {
             "{key} is a {}, not a model",
             other.type_name()
         ))),
-        None => Err(no_such_model(key, reference, &snapshot)?),
+        None => Err(no_such_model(key, reference, snapshot)?),
     }
 }
 
 /// Loads the model `name` as it is at `reference`. `NotFound` names the models there.
 pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc<LoadedModel>> {
+    let snapshot = lake.catalog().resolve(reference).await?;
+    load_at(lake, name, reference, &snapshot).await
+}
+
+/// As [`load`], where `snapshot` is what `reference` is pinned to.
+pub(crate) async fn load_at(
+    lake: &Lake,
+    name: &str,
+    reference: &str,
+    snapshot: &Snapshot,
+) -> Result<Arc<LoadedModel>> {
     let key: Key = name.parse()?;
-    let location = locate(lake, &key, reference).await?;
+    let location = locate_at(&key, reference, snapshot)?;
     if let Some(model) = cache::get(&location) {
         return Ok(model);
     }
@@ -198,8 +241,9 @@ pub(crate) async fn load(lake: &Lake, name: &str, reference: &str) -> Result<Arc
     let model = Arc::new(LoadedModel {
         manifest,
         predictor,
+        location,
     });
-    cache::put(&location, &model);
+    cache::put(&model.location, &model);
     Ok(model)
 }
 
@@ -246,4 +290,10 @@ async fn read_predictor(lake: &Lake, manifest: &Manifest) -> Result<Box<dyn Pred
         .map_err(|e| Error::corrupt(format!("'{}' is no path", artifact.path)).with_source(e))?;
     let bytes = objects::get(lake.store(), &path, &artifact.sha256).await?;
     trainers::load(manifest, &bytes)
+}
+
+impl fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoadedModel({})", self.location)
+    }
 }

@@ -5,6 +5,7 @@
 //! missing, under an identity that follows from its key: two branches that each make
 //! `ml.runs` make one table, and their rows merge as appends do.
 mod columns;
+mod once;
 mod training;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::registry;
 
 pub(crate) use columns::Columns;
+pub(crate) use once::append_once;
 pub(crate) use training::{Run, of_run};
 
 /// The column every table begins with: when it happened, in UTC.

@@ -7,7 +7,7 @@ use arrow::array::{
 use catalog::{Catalog, CommitMeta, Key, Store, StoreConfig};
 use lake::{Lake, TableSpec};
 use ml::{TrainOutcome, TrainSpec};
-use query::{Engine, EngineConfig};
+use query::{Engine, EngineConfig, LakeFunction};
 use tempfile::TempDir;
 
 /// The table the simulator fills.
@@ -33,7 +33,9 @@ impl Fixture {
         };
         let store = Store::open(&config).await.unwrap();
         let lake = Lake::new(Catalog::open(store).await.unwrap());
-        let engine = Engine::new(lake.clone(), None, EngineConfig::default());
+        let predict = ml::PredictFunction::new(lake.clone());
+        let functions: Vec<Arc<dyn LakeFunction>> = vec![Arc::new(predict)];
+        let engine = Engine::with_functions(lake.clone(), None, EngineConfig::default(), functions);
         let fixture = Fixture {
             lake,
             engine,

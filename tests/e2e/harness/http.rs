@@ -23,8 +23,16 @@ impl Server<'_> {
 
     /// What is answered to a request; no body is null.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Page {
-        let text = body.map_or_else(String::new, Value::to_string);
-        let (status, body) = self.exchange(method, path, &text).unwrap();
+        self.send(
+            method,
+            path,
+            &body.map_or_else(String::new, Value::to_string),
+        )
+    }
+
+    /// The same with a body that need not be JSON.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Page {
+        let (status, body) = self.exchange(method, path, body).unwrap();
         let body = match body.as_str() {
             "" => Value::Null,
             body => serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}")),
