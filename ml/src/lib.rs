@@ -51,9 +51,9 @@ pub use score::{
 };
 pub use search::{Search, SearchOutcome, SearchProgress, Trial, search};
 pub use spec::{
-    AutoencoderSpec, DatasetSpec, Freeze, GruSpec, Loss, Normalise, NormaliseSpec, Range,
-    SearchSpec, Split, Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights, WindowSpec,
-    XgboostSpec,
+    AutoencoderSpec, DatasetSpec, Freeze, GruSpec, JoinSpec, Known, Loss, Normalise, NormaliseSpec,
+    Range, SearchSpec, Span, Split, Task, TinyTimeMixerSpec, TrainSpec, Trainer, Weights,
+    WindowSpec, XgboostSpec,
 };
 pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};

@@ -22,6 +22,7 @@ use crate::functions::LakeFunction;
 use crate::names::FullName;
 use crate::pin::pin;
 use crate::scope::Scope;
+use crate::series;
 use crate::session::{Session, SessionOptions, needs_session};
 use crate::sql::{self, Parsed};
 use crate::statement::{Prepared, QueryOptions, QueryResult};
@@ -261,12 +262,14 @@ fn base_state(lake: &Lake, config: &EngineConfig) -> SessionState {
         .build_arc()
         .expect("a runtime without a spill folder of its own opens nothing");
     runtime.register_object_store(store_url().as_ref(), lake.store().object_store());
-    SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(session_config(config))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_catalog_list(Arc::new(PinnedRefs::default()))
-        .build()
+        .build();
+    series::register(&mut state).expect("the names of functions are not taken");
+    state
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

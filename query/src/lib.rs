@@ -36,6 +36,7 @@ mod names;
 mod output;
 mod pin;
 mod scope;
+mod series;
 mod session;
 mod sql;
 mod statement;

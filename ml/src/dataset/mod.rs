@@ -5,6 +5,7 @@
 mod features;
 mod fingerprint;
 mod fit;
+mod join;
 mod keys;
 mod labels;
 mod normalise;
@@ -195,7 +196,7 @@ impl Dataset {
         let task = spec.task();
         let spec = feedback::merged(engine, spec, commit).await?;
         let spec = &spec.dataset;
-        let source = read::read(lake, engine, spec, task, commit).await?;
+        let source = read::read(lake, engine, spec, task, snapshot).await?;
         let spec = spec.clone();
         blocking(move || {
             let prepared = prepare(source, &spec, task)?;

@@ -122,9 +122,10 @@ pub async fn preview(
 ) -> Result<Preview> {
     let named = reference.or(spec.dataset.reference.as_deref());
     let reference = named.unwrap_or(&engine.config().default_branch);
-    let commit = lake.catalog().resolve(reference).await?.commit().id;
+    let snapshot = lake.catalog().resolve(reference).await?;
+    let commit = snapshot.commit().id;
     let task = spec.task();
-    let source = read::read(lake, engine, &spec.dataset, task, commit).await?;
+    let source = read::read(lake, engine, &spec.dataset, task, &snapshot).await?;
     let spec = spec.dataset.clone();
     blocking(move || {
         let prepared = prepare(source, &spec, task)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use catalog::{CommitId, Error, Result};
+use catalog::{CommitId, Error, Result, Snapshot};
 use futures::TryStreamExt;
 use lake::Lake;
 use query::{Bound, Engine, EngineConfig, SendableRecordBatchStream};
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use tokio::task::JoinSet;
 
 use super::features::{Columns, to_numbers};
+use super::join::Joins;
 use super::rows::Rows;
 use super::{keys, labels};
 use crate::spec::{DatasetSpec, Task};
@@ -24,7 +25,7 @@ pub(super) struct Source {
     pub(super) classes: Vec<labels::Class>,
 }
 
-/// Reads `spec` at `commit`.
+/// Reads `spec` at the commit of `snapshot`.
 ///
 /// # Errors
 /// `InvalidInput` when there are no rows, when the SQL reads another commit as well, and for
@@ -34,15 +35,17 @@ pub(super) async fn read(
     engine: &Engine,
     spec: &DatasetSpec,
     task: Task,
-    commit: CommitId,
+    snapshot: &Snapshot,
 ) -> Result<Source> {
+    let commit = snapshot.commit().id;
     let bound = bind(lake, engine, &spec.sql, commit).await?;
-    let schema = bound.schema();
+    let joins = Joins::read(lake, snapshot, spec, &bound.schema()).await?;
+    let (schema, joins) = (Arc::clone(&joins.schema), Arc::new(joins));
     let columns = Columns::of(&schema, spec)?;
     let mut readers = JoinSet::new();
     for (at, stream) in bound.run_apart()?.into_iter().enumerate() {
-        let columns = columns.clone();
-        readers.spawn(async move { Ok((at, Pieces::read(stream, &columns).await?)) });
+        let (columns, joins) = (columns.clone(), Arc::clone(&joins));
+        readers.spawn(async move { Ok((at, Pieces::read(stream, &columns, &joins).await?)) });
     }
     let mut parts = Vec::new();
     while let Some(part) = readers.join_next().await {
@@ -127,11 +130,15 @@ impl Piece {
 struct Pieces(Vec<Piece>);
 
 impl Pieces {
-    async fn read(mut stream: SendableRecordBatchStream, columns: &Columns) -> Result<Pieces> {
+    async fn read(
+        mut stream: SendableRecordBatchStream,
+        columns: &Columns,
+        joins: &Joins,
+    ) -> Result<Pieces> {
         let mut pieces = Vec::new();
         while let Some(batch) = stream.try_next().await.map_err(query::stream_error)? {
             if batch.num_rows() > 0 {
-                pieces.push(Piece::of(&batch, columns)?);
+                pieces.push(Piece::of(&joins.add(batch)?, columns)?);
             }
         }
         Ok(Pieces(pieces))

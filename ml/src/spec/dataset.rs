@@ -2,7 +2,7 @@
 use catalog::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Task, invalid};
+use super::{JoinSpec, Task, invalid};
 
 /// The rows a model learns from: SQL at one commit, split so that it is judged on rows it
 /// has not seen.
@@ -54,6 +54,9 @@ pub struct DatasetSpec {
     /// How features are scaled; fitted on training rows, kept in the model.
     #[serde(default)]
     pub normalise: NormaliseSpec,
+    /// Columns of other tables as they were known at the time of each row.
+    #[serde(default)]
+    pub join: Vec<JoinSpec>,
     /// Samples of several rows each; one row each when absent.
     pub window: Option<WindowSpec>,
 }
@@ -142,6 +145,9 @@ impl DatasetSpec {
             if value.as_ref().is_some_and(|v| v.trim().is_empty()) {
                 return Err(invalid(format!("dataset.{field} is empty")));
             }
+        }
+        for join in &self.join {
+            join.check(self.time.as_deref())?;
         }
         fraction("test_fraction", self.test_fraction, f64::MIN_POSITIVE)?;
         fraction("validation_fraction", self.validation_fraction, 0.0)?;

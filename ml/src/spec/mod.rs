@@ -2,7 +2,9 @@
 pub(crate) mod autoencoder;
 mod dataset;
 mod gru;
+mod join;
 mod search;
+mod span;
 mod tinytimemixer;
 mod xgboost;
 
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use autoencoder::AutoencoderSpec;
 pub use dataset::{DatasetSpec, Normalise, NormaliseSpec, Split, Weights, WindowSpec};
 pub use gru::GruSpec;
+pub use join::{JoinSpec, Known};
 pub use search::{Range, SearchSpec};
+pub use span::Span;
 pub use tinytimemixer::{Freeze, Loss, TinyTimeMixerSpec};
 pub use xgboost::XgboostSpec;
 

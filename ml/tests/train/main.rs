@@ -10,6 +10,7 @@ mod fixture;
 mod inference;
 mod library;
 mod plant;
+mod point_in_time;
 mod registry;
 mod retraining;
 mod scoring;

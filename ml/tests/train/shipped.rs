@@ -105,6 +105,39 @@ async fn every_example_runs() {
     }
 }
 
+#[tokio::test]
+async fn every_feature_query_has_a_row_for_each_reading() {
+    let fixture = Fixture::new().await;
+    let times = |micros| TimestampMicrosecondArray::from(vec![micros]).with_timezone("+00:00");
+    let done = RecordBatch::try_from_iter_with_nullable([
+        (
+            "pump",
+            Arc::new(StringArray::from(vec!["p1"])) as ArrayRef,
+            false,
+        ),
+        ("done_at", Arc::new(times(1_790_000_000_000_000)), false),
+        ("kind", Arc::new(StringArray::from(vec!["bearing"])), true),
+    ]);
+    fixture.create("plant.maintenance", done.unwrap()).await;
+    for entry in fs::read_dir(sql_folder().join("features")).unwrap() {
+        let path = entry.unwrap().path();
+        let sql = fs::read_to_string(&path).unwrap();
+        let answer = fixture.engine.collect(&sql, None).await;
+        let (schema, rows) = answer.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(count, 2_400, "{}", path.display());
+        for (at, field) in schema.fields().iter().enumerate() {
+            let nulls: usize = rows.iter().map(|b| b.column(at).null_count()).sum();
+            assert!(
+                nulls < count,
+                "{}: {} is null",
+                path.display(),
+                field.name()
+            );
+        }
+    }
+}
+
 /// One dead letter in the table that ingest keeps for them.
 async fn dead_letters(fixture: &Fixture) {
     let now = TimestampMicrosecondArray::from(vec![1]).with_timezone("+00:00");
