@@ -146,7 +146,7 @@ impl Bound {
 }
 
 /// The operators whose answer to a row depends on that row alone.
-const ROW_BY_ROW: [&str; 8] = [
+const ROW_BY_ROW: [&str; 9] = [
     "DataSourceExec",
     "FilterExec",
     "ProjectionExec",
@@ -155,6 +155,7 @@ const ROW_BY_ROW: [&str; 8] = [
     "RepartitionExec",
     "CooperativeExec",
     "UnionExec",
+    "NoLimitExec",
 ];
 
 impl Bound {
