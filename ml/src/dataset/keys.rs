@@ -106,7 +106,7 @@ pub(super) fn sides(column: &ArrayRef, name: &str) -> Result<Vec<Side>> {
             cast(column, &DataType::Utf8).map_err(|e| unfit(name, e))?
         }
         other => {
-            return Err(wrong_side(format!("column '{name}' is {other}")));
+            return Err(wrong_side(&format!("column '{name}' is {other}")));
         }
     };
     let sides = text.as_string::<i32>().iter().map(|value| match value {
@@ -114,12 +114,12 @@ pub(super) fn sides(column: &ArrayRef, name: &str) -> Result<Vec<Side>> {
         Some("train") => Ok(Side::Train),
         Some("validation") => Ok(Side::Validation),
         Some("test") => Ok(Side::Test),
-        Some(other) => Err(wrong_side(format!("column '{name}' holds '{other}'"))),
+        Some(other) => Err(wrong_side(&format!("column '{name}' holds '{other}'"))),
     });
     sides.collect()
 }
 
-fn wrong_side(what: String) -> Error {
+fn wrong_side(what: &str) -> Error {
     Error::invalid(format!(
         "{what}, and dataset.split_column says which part a row is in"
     ))

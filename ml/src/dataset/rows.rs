@@ -115,10 +115,6 @@ impl Rows {
 
     /// The rows at `order`, in this order.
     pub(super) fn select(self, order: Vec<u32>) -> Rows {
-        let read_at = match &self.read_at {
-            Some(read_at) => pick(read_at, &order, 1),
-            None => order.clone(),
-        };
         Rows {
             count: order.len(),
             times: pick(&self.times, &order, 1),
@@ -127,7 +123,10 @@ impl Rows {
             sides: pick(&self.sides, &order, 1),
             weights: pick(&self.weights, &order, 1),
             numbers: pick(&self.numbers, &order, self.width),
-            read_at: Some(read_at),
+            read_at: Some(match &self.read_at {
+                Some(read_at) => pick(read_at, &order, 1),
+                None => order,
+            }),
             ..self
         }
     }
