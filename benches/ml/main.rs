@@ -2,17 +2,20 @@
 //! good the models are on public data.
 //!
 //! Both sides of a ratio are measured in turn in one run. Prints a Markdown page. Run with
-//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`, `dataset`,
-//! `predict`, `serve`. `BENCH_ROUNDS` and `BENCH_ROWS` change the size.
+//! `make bench-ml`; arguments name the parts to run, all without: `xgboost`, `gru`,
+//! `tinytimemixer`, `dataset`, `predict`, `serve`, `forecast`. `BENCH_ROUNDS` and `BENCH_ROWS`
+//! change the size.
 #![allow(clippy::print_stdout)]
 
 mod dataset;
+mod forecast;
 mod gru;
 mod lake;
 mod predict;
 mod python;
 mod report;
 mod serve;
+mod tinytimemixer;
 mod xgboost;
 
 use report::Goals;
@@ -55,6 +58,12 @@ async fn main() -> Result<()> {
     }
     if wanted("serve") {
         serve::measure(&mut goals).await?;
+    }
+    if wanted("tinytimemixer") {
+        tinytimemixer::measure(&bench)?;
+    }
+    if wanted("forecast") {
+        forecast::measure().await?;
     }
     goals.print();
     Ok(())

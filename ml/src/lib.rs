@@ -57,4 +57,6 @@ pub use spec::{
 };
 pub use tables::{Rows as TableRows, commit as commit_rows};
 pub use train::{TrainOutcome, TrainProgress, train};
-pub use trainers::{GruSize, Predictions, gru_device, gru_step_seconds};
+pub use trainers::{
+    GruSize, Predictions, gru_device, gru_step_seconds, tinytimemixer_step_seconds,
+};

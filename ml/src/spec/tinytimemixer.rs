@@ -32,7 +32,7 @@ pub struct TinyTimeMixerSpec {
     pub decoder_mix_channel: bool,
     /// Whether a linear path from window to horizon stands beside the network: ridge regression
     /// on the differences from the last value, solved before training begins, with the penalty
-    /// that is best on the validation part. The network then learns what the line leaves.
+    /// that is best where stretches of the training part are left out. The network then learns what the line leaves.
     pub linear: bool,
     /// The part of values dropped in the encoder while training.
     pub dropout: f64,

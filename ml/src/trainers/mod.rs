@@ -7,6 +7,7 @@ mod xgboost;
 
 pub use gru::{GruSize, gru_device, gru_step_seconds};
 pub(crate) use tinytimemixer::fetch as with_weights;
+pub use tinytimemixer::tinytimemixer_step_seconds;
 
 use std::collections::BTreeMap;
 

@@ -9,4 +9,5 @@ mod cmapss;
 mod cmapss_xgboost;
 mod ecg5000;
 mod skab;
+mod etth1;
 mod support;

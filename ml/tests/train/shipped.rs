@@ -81,6 +81,25 @@ async fn the_pump_vibration_spec_trains_quantiles_that_hold_nine_of_ten() {
     assert!(inside * 100 / all >= 85, "{inside} of {all}");
 }
 
+#[tokio::test]
+async fn the_pump_forecast_spec_trains_and_forecasts() {
+    let fixture = Fixture::new().await;
+    let spec = read("train/pump_forecast.toml");
+    let outcome = fixture.train(&spec, "main").await.unwrap();
+    let manifest = &outcome.manifest;
+    let Metrics::Forecast(metrics) = &manifest.metrics else {
+        panic!("forecast metrics are expected");
+    };
+    assert!(metrics.mse < 0.5 * metrics.persistence_mse, "{metrics:?}");
+    let names: Vec<&str> = metrics.targets.iter().map(|t| t.target.as_str()).collect();
+    assert_eq!(names, ["vibration_mm_s", "temperature_c"]);
+    assert_eq!(metrics.step_mse.len(), 16);
+    assert_eq!(manifest.signature.length, 64);
+
+    let again = fixture.train(&spec, "main").await.unwrap();
+    assert_eq!(again.manifest.artifact.sha256, manifest.artifact.sha256);
+}
+
 #[test]
 fn the_spec_holds_the_features_as_they_ship() {
     let spec = TrainSpec::from_toml(&read("train/pump_fault.toml")).unwrap();

@@ -82,7 +82,7 @@ impl Learner for TinyTimeMixerSpec {
     }
 
     fn stops_early(&self) -> bool {
-        self.linear || self.schedule.patience > 0
+        self.schedule.patience > 0
     }
 }
 

@@ -5,13 +5,16 @@ use catalog::{Error, Result};
 
 use super::network::Io;
 use super::windows::{Channels, Windows, truth};
-use crate::dataset::{Dataset, Part};
+use crate::dataset::Dataset;
 use crate::neural::failed;
 
 /// Penalties tried, over the mean square of the differences and the number of samples.
-const PENALTIES: [f64; 9] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0];
-/// The penalty where no validation part tells.
+const PENALTIES: [f64; 8] = [1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0];
+/// The penalty where there are too few windows to leave some out.
 const USUAL_PENALTY: f64 = 0.1;
+/// Stretches of the training part, each of which is left out once. Windows beside each other
+/// share most of their rows, so leaving out single ones would tell nothing.
+const STRETCHES: usize = 5;
 /// Windows that are taken into the sums at a time.
 const CHUNK: usize = 256;
 
@@ -29,38 +32,70 @@ struct Sums {
     inputs: Vec<f64>,
     /// Of differences by those of the horizon, context x horizon.
     outputs: Vec<f64>,
+    /// Of the squares of those of the horizon.
+    squares: f64,
 }
 
-/// Solves the regression on the training part, in the scale of the features, with the penalty
-/// that has the least squared error on the validation part: horizon x context weights.
+/// Solves the regression on the training part, in the scale of the features: horizon x context
+/// weights. The penalty is the one whose solution on all stretches but one has the least squared
+/// error on that one, over all.
 pub(super) fn fit(data: &Dataset, channels: &Channels, io: &Io, device: &Device) -> Result<Tensor> {
-    let sums = sums(data, channels, io, device)?;
-    let weight = |penalty| solve(&sums, io, penalty, device);
-    let penalties = PENALTIES.iter().filter(|_| data.validation.len() > 0);
-    let mut best: Option<(f64, Tensor)> = None;
-    for penalty in penalties {
-        let weight = weight(*penalty)?;
-        let error = error(&weight, data, &data.validation, channels, io)?;
-        tracing::debug!(penalty, error, "linear path");
-        if best.as_ref().is_none_or(|(least, _)| error < *least) {
-            best = Some((error, weight));
+    let ends = &data.train.ends;
+    let all = ends.chunks(ends.len().div_ceil(STRETCHES).max(1));
+    let stretches = all.map(|ends| sums(data, ends, channels, io, device));
+    let stretches: Vec<Sums> = stretches.collect::<Result<_>>()?;
+    let total = without(&stretches, None, io);
+    if stretches.len() < STRETCHES {
+        return solve(&total, io, USUAL_PENALTY, device);
+    }
+    let mut errors = [0.0; PENALTIES.len()];
+    for (left_out, stretch) in stretches.iter().enumerate() {
+        let others = without(&stretches, Some(left_out), io);
+        for (error, penalty) in errors.iter_mut().zip(PENALTIES) {
+            let weight = solve(&others, io, penalty, device)?;
+            *error += squared_error(&weight, stretch, io)?;
         }
     }
-    best.map_or_else(|| weight(USUAL_PENALTY), |(_, weight)| Ok(weight))
+    let tried = PENALTIES.into_iter().zip(errors);
+    let best = tried.min_by(|(_, a), (_, b)| a.total_cmp(b));
+    let (penalty, error) = best.unwrap_or((USUAL_PENALTY, f64::NAN));
+    tracing::debug!(penalty, error, "linear path");
+    solve(&total, io, penalty, device)
 }
 
-fn sums(data: &Dataset, channels: &Channels, io: &Io, device: &Device) -> Result<Sums> {
-    let mut sums = Sums {
+/// The sums of all stretches but one.
+fn without(stretches: &[Sums], left_out: Option<usize>, io: &Io) -> Sums {
+    let mut total = Sums {
         inputs: vec![0.0; io.context * io.context],
         outputs: vec![0.0; io.context * io.horizon],
+        squares: 0.0,
     };
-    for ends in data.train.ends.chunks(CHUNK) {
-        let windows = Windows::gather(
-            ends.iter().map(|end| data.window(*end)),
-            channels,
-            io,
-            device,
-        )?;
+    for (i, stretch) in stretches.iter().enumerate() {
+        if left_out == Some(i) {
+            continue;
+        }
+        let add = |sums: &mut [f64], values: &[f64]| {
+            let sums = sums.iter_mut().zip(values);
+            sums.for_each(|(sum, value)| *sum += value);
+        };
+        add(&mut total.inputs, &stretch.inputs);
+        add(&mut total.outputs, &stretch.outputs);
+        total.squares += stretch.squares;
+    }
+    total
+}
+
+fn sums(
+    data: &Dataset,
+    ends: &[usize],
+    channels: &Channels,
+    io: &Io,
+    device: &Device,
+) -> Result<Sums> {
+    let mut sums = without(&[], None, io);
+    for ends in ends.chunks(CHUNK) {
+        let windows = ends.iter().map(|end| data.window(*end));
+        let windows = Windows::gather(windows, channels, io, device)?;
         let products = || {
             let (truth, known) = truth(data, ends, device)?;
             // A row counts where its whole horizon is known.
@@ -68,12 +103,14 @@ fn sums(data: &Dataset, channels: &Channels, io: &Io, device: &Device) -> Result
             let raw = windows.unscale(&windows.targets)?;
             let last = raw.narrow(1, io.context - 1, 1)?;
             let x = raw.broadcast_sub(&last)?.broadcast_mul(&known)?;
-            let y = truth.broadcast_sub(&last)?;
-            Ok((x.t()?.matmul(&x)?, x.t()?.matmul(&y)?))
+            let y = truth.broadcast_sub(&last)?.broadcast_mul(&known)?;
+            let squares = y.sqr()?.sum_all()?.to_scalar::<f32>()?;
+            Ok((x.t()?.matmul(&x)?, x.t()?.matmul(&y)?, squares))
         };
-        let (inputs, outputs) = products().map_err(failed)?;
+        let (inputs, outputs, squares) = products().map_err(failed)?;
         add(&mut sums.inputs, &inputs)?;
         add(&mut sums.outputs, &outputs)?;
+        sums.squares += f64::from(squares);
     }
     Ok(sums)
 }
@@ -84,6 +121,21 @@ fn add(sums: &mut [f64], values: &Tensor) -> Result<()> {
         *sum += f64::from(value);
     }
     Ok(())
+}
+
+/// The sum of squared errors on the samples of `sums`: |y|^2 - 2 w.xy + w.xx.w.
+fn squared_error(weight: &Tensor, sums: &Sums, io: &Io) -> Result<f64> {
+    let products = || {
+        let tensor = |values: &[f64], columns| {
+            let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            Tensor::from_vec(values, (io.context, columns), weight.device())
+        };
+        let inputs = tensor(&sums.inputs, io.context)?;
+        let outputs = tensor(&sums.outputs, io.horizon)?.t()?;
+        let slope = (weight.matmul(&inputs)? - (outputs * 2.0)?)?;
+        (weight * slope)?.sum_all()?.to_scalar::<f32>()
+    };
+    Ok(sums.squares + f64::from(products().map_err(failed)?))
 }
 
 /// (inputs + penalty)^-1 outputs, transposed, by Cholesky's decomposition.
@@ -136,36 +188,4 @@ fn solve(sums: &Sums, io: &Io, penalty: f64, device: &Device) -> Result<Tensor> 
         weight.extend(x.iter().map(|x| *x as f32));
     }
     Tensor::from_vec(weight, (outputs, n), device).map_err(failed)
-}
-
-/// The mean squared error on `part`, in the scale of the features.
-fn error(
-    weight: &Tensor,
-    data: &Dataset,
-    part: &Part,
-    channels: &Channels,
-    io: &Io,
-) -> Result<f64> {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for ends in part.ends.chunks(CHUNK) {
-        let windows = Windows::gather(
-            ends.iter().map(|end| data.window(*end)),
-            channels,
-            io,
-            weight.device(),
-        )?;
-        let squares = || {
-            let (truth, known) = truth(data, ends, weight.device())?;
-            let forecast = windows.unscale(&forecast(weight, &windows.targets)?)?;
-            let squares = ((forecast - truth)?.sqr()? * &known)?.sum_all()?;
-            Ok((
-                squares.to_scalar::<f32>()?,
-                known.sum_all()?.to_scalar::<f32>()?,
-            ))
-        };
-        let (squares, known) = squares().map_err(failed)?;
-        sum += f64::from(squares);
-        count += f64::from(known);
-    }
-    Ok(sum / f64::max(count, 1.0))
 }

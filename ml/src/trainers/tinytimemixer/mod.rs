@@ -9,6 +9,7 @@ mod line;
 mod mixer;
 mod network;
 mod ops;
+mod pace;
 mod pretrained;
 #[cfg(test)]
 mod reference;
@@ -22,6 +23,7 @@ use candle_core::Tensor;
 use catalog::{Error, Result};
 use serde_json::{Map, Value};
 
+pub use self::pace::tinytimemixer_step_seconds;
 pub(crate) use self::pretrained::fetch;
 
 use self::network::{Io, Network};
