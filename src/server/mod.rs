@@ -101,9 +101,10 @@ impl Server {
         let maintained = settings
             .has_role(Role::Maintain)
             .then(|| tasks.maintain(settings, lake, &ingest));
+        let predict = ml::PredictService::new(engine.lake().clone(), settings.ml.serve.batch());
         let watched = settings
             .has_role(Role::Ml)
-            .then(|| tasks.watch(settings, &engine));
+            .then(|| tasks.watch(settings, &engine, &predict));
         let reload = Reload::new(settings, streams.clone(), configuration.clone());
         if let Some(reload) = reload {
             tasks.spawn(reload.run(tasks.stop.clone()));
@@ -114,7 +115,7 @@ impl Server {
         let http_addr = local_addr(&http)?;
         let state = http::State {
             token: settings.auth.token.clone(),
-            predict: ml::PredictService::new(engine.lake().clone(), settings.ml.serve.batch()),
+            predict,
             scored,
             engine: engine.clone(),
             ingest: ingest.clone(),
@@ -236,11 +237,20 @@ impl Tasks {
     }
 
     /// Starts what the role `ml` does in the background, and gives what it counts.
-    fn watch(&mut self, settings: &Settings, engine: &Engine) -> Arc<monitor::Counters> {
+    fn watch(
+        &mut self,
+        settings: &Settings,
+        engine: &Engine,
+        predict: &ml::PredictService,
+    ) -> Arc<monitor::Counters> {
         let counters = Arc::<monitor::Counters>::default();
-        let (settings, stop) = (settings.ml.clone(), self.stop.clone());
-        let counted = Arc::clone(&counters);
-        self.spawn(monitor::run(engine.clone(), settings, counted, stop));
+        let work = monitor::Work::new(
+            engine.clone(),
+            settings.ml.clone(),
+            predict.clone(),
+            Arc::clone(&counters),
+        );
+        self.spawn(work.run(self.stop.clone()));
         counters
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use catalog::{ErrorKind, Key, Result};
 use chrono::{TimeDelta, Utc};
-use ml::monitor::{Round, last_look, look};
+use ml::PredictService;
+use ml::monitor::{Round, Serving, last_look, look};
 use ml::retrain::consider;
 use query::Engine;
 use tokio_util::sync::CancellationToken;
@@ -31,35 +32,44 @@ fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Watches models until `stop`. What fails is logged and counted, and tried again in the
-/// next round: it never ends a process.
-pub(super) async fn run(
+/// What the role does in the background.
+pub(super) struct Work {
     engine: Engine,
     settings: MlSettings,
+    predict: PredictService,
     counters: Arc<Counters>,
-    stop: CancellationToken,
-) -> Result<()> {
-    let work = Work {
-        engine,
-        settings,
-        counters,
-    };
-    // Side by side, so that models are watched while one of them is trained.
-    tokio::select! {
-        () = work.watch() => {}
-        () = work.retrain() => {}
-        () = stop.cancelled() => {}
-    }
-    Ok(())
-}
-
-struct Work {
-    engine: Engine,
-    settings: MlSettings,
-    counters: Arc<Counters>,
+    /// Requests and errors of each model when it was last looked at.
+    seen: Mutex<BTreeMap<Key, (u64, u64)>>,
 }
 
 impl Work {
+    pub(super) fn new(
+        engine: Engine,
+        settings: MlSettings,
+        predict: PredictService,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            engine,
+            settings,
+            predict,
+            counters,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Watches models until `stop`. What fails is logged and counted, and tried again in the
+    /// next round: it never ends a process.
+    pub(super) async fn run(self, stop: CancellationToken) -> Result<()> {
+        // Side by side, so that models are watched while one of them is trained.
+        tokio::select! {
+            () = self.watch() => {}
+            () = self.retrain() => {}
+            () = stop.cancelled() => {}
+        }
+        Ok(())
+    }
+
     async fn watch(&self) {
         let models = self.settings.watched();
         if models.is_empty() {
@@ -91,10 +101,27 @@ impl Work {
         if last.is_some_and(|last| Utc::now() - last < pause) {
             return Ok(());
         }
-        let round = look(&self.engine, model, &self.settings.monitor.watch(), None).await?;
+        let (watch, serving) = (self.settings.monitor.watch(), self.serving(model));
+        let round = look(&self.engine, model, &watch, serving).await?;
         tell(&round);
         self.counters.open(&round);
         Ok(())
+    }
+
+    /// What this process has served of a model since it last looked at it.
+    fn serving(&self, model: &Key) -> Option<Serving> {
+        let name = model.to_string();
+        let served = self.predict.served();
+        let served = served.into_iter().find(|it| it.model == name)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (served.requests, served.errors);
+        let (requests, errors) = seen.insert(model.clone(), now).unwrap_or_default();
+        let millis = |of: Option<Duration>| of.map_or(f64::NAN, |it| it.as_secs_f64() * 1_000.0);
+        Some(Serving {
+            requests: now.0.saturating_sub(requests),
+            errors: now.1.saturating_sub(errors),
+            percentiles: [served.p50, served.p95, served.p99].map(millis),
+        })
     }
 
     async fn retrain(&self) {

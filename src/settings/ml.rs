@@ -27,11 +27,13 @@ pub(crate) struct MlSettings {
 impl MlSettings {
     /// Every model that is watched, once.
     pub(crate) fn watched(&self) -> Vec<Key> {
+        let scored = self.score.iter().map(|it| &it.model);
         let retrained = self.retrain.iter().map(|it| &it.model);
         let mut models: Vec<Key> = self
             .monitor
             .models
             .iter()
+            .chain(scored)
             .chain(retrained)
             .cloned()
             .collect();

@@ -18,7 +18,7 @@ pub(crate) struct MonitorSettings {
     /// Pause between two looks at a model.
     #[serde(with = "units::duration")]
     pub(crate) every: Duration,
-    /// Models to watch besides those that are trained again.
+    /// Models to watch besides those that score rows or are trained again.
     pub(crate) models: Vec<Key>,
     /// How far back from the newest row rows are recent.
     #[serde(with = "units::duration")]

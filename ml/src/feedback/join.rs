@@ -16,6 +16,7 @@ struct Roles<'a> {
     time: &'a str,
     label: &'a str,
     group: &'a [String],
+    exclude: &'a [String],
 }
 
 /// `spec` with the labels of people in its SQL, where it asks for them.
@@ -36,6 +37,7 @@ pub(crate) async fn merged<'a>(
         time,
         label,
         group: &data.group,
+        exclude: &data.exclude,
     };
     let sql = join(engine, &data.sql, &roles, &commit.to_string()).await?;
     let mut spec = spec.clone();
@@ -59,6 +61,7 @@ pub(crate) async fn sql_of(
         time,
         label: &label.name,
         group: &manifest.signature.group,
+        exclude: &lineage.exclude,
     };
     join(engine, &lineage.sql, &roles, reference).await
 }
@@ -97,7 +100,7 @@ async fn join(engine: &Engine, sql: &str, roles: &Roles<'_>, reference: &str) ->
         columns.join(", "),
         literal(&roles.model.to_string()),
         event_time(&schema, roles)?,
-        entity(roles),
+        entity(&schema, roles),
     ))
 }
 
@@ -118,11 +121,19 @@ fn event_time(schema: &Schema, roles: &Roles<'_>) -> Result<String> {
     }
 }
 
-/// The name of a row's series as labels have it.
-fn entity(roles: &Roles<'_>) -> String {
-    let columns: Vec<_> = roles
-        .group
-        .iter()
+/// What a row is about as labels have it, which is as `ml.predictions` does: its series, or
+/// else the text columns that are no features.
+fn entity(schema: &Schema, roles: &Roles<'_>) -> String {
+    let is_text = |name: &&String| {
+        let field = schema.field_with_name(name);
+        field.is_ok_and(|field| field.data_type().is_string())
+    };
+    let names: Vec<&String> = match roles.group.is_empty() {
+        true => roles.exclude.iter().filter(is_text).collect(),
+        false => roles.group.iter().collect(),
+    };
+    let columns: Vec<_> = names
+        .into_iter()
         .map(|name| format!("cast(data.{} as varchar)", identifier(name)))
         .collect();
     match columns.is_empty() {

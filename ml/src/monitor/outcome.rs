@@ -215,12 +215,7 @@ fn classes(
         Task::Multiclass => manifest.signature.classes.len(),
         _ => 1,
     };
-    if answer.outputs != outputs {
-        return Err(Error::corrupt(format!(
-            "model {} answers {} values a sample, which is not what its manifest says",
-            manifest.model, answer.outputs
-        )));
-    }
+    check_outputs(manifest, answer, outputs)?;
     let mut names: Vec<String> = match manifest.task {
         Task::Anomaly => vec!["false".to_owned(), "true".to_owned()],
         _ => manifest
@@ -264,6 +259,17 @@ fn classes(
     })
 }
 
+/// Refuses values that are not those of such a model.
+fn check_outputs(manifest: &Manifest, answer: &Predictions, outputs: usize) -> Result<()> {
+    match answer.outputs == outputs {
+        true => Ok(()),
+        false => Err(Error::corrupt(format!(
+            "model {} answers {} values a sample, which is not what its manifest says",
+            manifest.model, answer.outputs
+        ))),
+    }
+}
+
 /// Labels as classes are written: whole numbers without a point.
 fn texts(column: &ArrayRef) -> Result<Vec<String>> {
     let wrong = |e| Error::invalid("the label cannot be read").with_source(e);
@@ -294,23 +300,23 @@ fn forecast(
     let numbers = rows.numbers(targets.iter().map(String::as_str))?;
     let width = signature.horizon * targets.len();
     let future = |end: &usize| &numbers[(end + 1) * targets.len()..][..width];
-    let scales: Vec<_> = targets
+    check_outputs(manifest, answer, width)?;
+    let positions: Vec<usize> = targets
         .iter()
-        .map(|target| {
-            let feature = signature.features.iter().position(|f| f.name == *target);
-            feature.and_then(|f| manifest.normalisation.scales.get(f).copied())
-        })
+        .filter_map(|target| signature.features.iter().position(|f| f.name == *target))
         .collect();
-    let unscaled = answer
-        .values
-        .iter()
-        .zip(scales.iter().cycle())
-        .map(|(value, by)| {
+    let samples = answer.values.chunks_exact(width.max(1)).zip(ends);
+    let unscaled = samples.flat_map(|(values, end)| {
+        let own = manifest.normalisation.groups.get(rows.entity(*end));
+        let scales = own.unwrap_or(&manifest.normalisation.scales);
+        let by = positions.iter().cycle().map(|at| scales.get(*at));
+        values.iter().zip(by).map(|(value, by)| {
             let value = f64::from(*value);
             by.map_or(value, |by| {
                 value * f64::from(by.scale) + f64::from(by.center)
             })
-        });
+        })
+    });
     Ok(Outcome::Numbers {
         truth: ends
             .iter()

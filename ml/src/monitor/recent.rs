@@ -111,7 +111,7 @@ async fn last(
 pub(crate) struct Samples {
     /// Each `length` x features numbers, as they are in the lake.
     pub(crate) values: Vec<f32>,
-    /// The series of each sample; none where the model knows of no series.
+    /// The series of each sample; empty texts where the model knows of none.
     pub(crate) entities: Vec<String>,
 }
 
@@ -137,6 +137,11 @@ impl Rows {
     /// Rows.
     pub(crate) fn len(&self) -> usize {
         self.batch.num_rows()
+    }
+
+    /// The series of a row; empty where the model knows of none.
+    pub(crate) fn entity(&self, row: usize) -> &str {
+        &self.entities[row]
     }
 
     /// The column `name`; `NotFound` where the rows do not have it.

@@ -8,7 +8,7 @@ use query::Engine;
 use super::alerts::{self, Alert, Check, Kind};
 use super::history::{find, literal};
 use super::outcome::{Metric, Outcome, labelled};
-use super::recent::{self, Choice, Rows};
+use super::recent::{self, Choice, Rows, Samples};
 use super::served;
 use super::{Drift, answers};
 use crate::metrics::Metrics;
@@ -108,7 +108,7 @@ pub async fn look(
     serving: Option<Serving>,
 ) -> Result<Round> {
     let loaded = registry::load(engine.lake(), &model.to_string(), MAIN).await?;
-    let version = registry::version(engine.lake(), model, MAIN).await?;
+    let version = loaded.version().to_owned();
     let last = Choice::Last(watch.window);
     let rows = recent::read(engine, &loaded.manifest, MAIN, last, watch.max_rows).await?;
     let mut found = Findings::default();
@@ -186,7 +186,8 @@ impl Findings {
         if ends.is_empty() {
             return Ok(found);
         }
-        let answer = model.predict_each(rows.samples(manifest, &ends)?)?;
+        let Samples { values, entities } = rows.samples(manifest, &ends)?;
+        let answer = model.predict(values, &entities)?;
         if let Some(expected) = &manifest.profile.predictions {
             let drift = Drift::of(expected, &answers(manifest.task, &answer));
             found.drifted(PREDICTIONS, drift, watch);
@@ -318,7 +319,8 @@ fn late(model: &LoadedModel, rows: &Rows) -> Result<Option<Outcome>> {
     if ends.is_empty() {
         return Ok(None);
     }
-    let answer = model.predict_each(rows.samples(manifest, &ends)?)?;
+    let Samples { values, entities } = rows.samples(manifest, &ends)?;
+    let answer = model.predict(values, &entities)?;
     Outcome::of(manifest, rows, &ends, &answer).map(Some)
 }
 

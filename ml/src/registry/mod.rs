@@ -19,7 +19,6 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::manifest::{Artifact, FORMAT_VERSION, Manifest};
-use crate::monitor::recent::Samples;
 use crate::spec::Trainer;
 use crate::trainers::{self, Predictions, Predictor};
 
@@ -147,39 +146,8 @@ impl LoadedModel {
         manifest
             .normalisation
             .apply_each(&mut samples, length, groups);
-        self.answer(&samples)
+        self.predictor.predict(&samples)
     }
-
-    /// The same for samples of named series, each scaled as its series is; blocks.
-    pub(crate) fn predict_each(&self, samples: Samples) -> Result<Predictions> {
-        let Samples {
-            mut values,
-            entities,
-        } = samples;
-        let signature = &self.manifest.signature;
-        let size = signature.length * signature.features.len();
-        for (sample, entity) in values.chunks_exact_mut(size).zip(&entities) {
-            self.manifest.normalisation.apply(sample, Some(entity));
-        }
-        self.answer(&values)
-    }
-
-    fn answer(&self, samples: &[f32]) -> Result<Predictions> {
-        self.predictor.predict(samples)
-    }
-}
-
-/// The version of the model `key` at `reference`: the beginning of its manifest's hash.
-pub(crate) async fn version(lake: &Lake, key: &Key, reference: &str) -> Result<String> {
-    let snapshot = lake.catalog().resolve(reference).await?;
-    let Some(Content::Model {
-        manifest_location, ..
-    }) = snapshot.get(key)?
-    else {
-        return Err(no_such_model(key, reference, &snapshot)?);
-    };
-    let path = lake.store().path(&manifest_location)?;
-    Ok(objects::digest_of(&path).chars().take(12).collect())
 }
 
 /// The model `name` as it is at `reference`. `NotFound` names the models there.

@@ -15,7 +15,7 @@ use super::plan::{Accept, Plan};
 use crate::manifest::Manifest;
 use crate::monitor::Metric;
 use crate::monitor::outcome::{Outcome, labelled};
-use crate::monitor::recent::{self, Choice};
+use crate::monitor::recent::{self, Choice, Samples};
 use crate::registry::LoadedModel;
 use crate::spec::{DatasetSpec, Split, Task};
 
@@ -99,7 +99,8 @@ pub(crate) async fn compare(
             )));
         }
         let outcome = |model: &LoadedModel| {
-            let answer = model.predict_each(rows.samples(&model.manifest, &ends)?)?;
+            let Samples { values, entities } = rows.samples(&model.manifest, &ends)?;
+            let answer = model.predict(values, &entities)?;
             Outcome::of(&model.manifest, &rows, &ends, &answer)
         };
         let champion =

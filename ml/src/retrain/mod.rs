@@ -151,19 +151,19 @@ async fn decide(engine: &Engine, plan: &Plan, done: &mut Retraining, dry_run: bo
     let lake = engine.lake();
     let start = lake.catalog().head(&done.branch).await?.id().to_string();
     let champion = champion(engine, plan.model(), &start).await?;
-    done.champion = champion.as_ref().map(|(_, version)| version.clone());
+    done.champion = champion.as_ref().map(|it| it.version().to_owned());
     let spec = on_the_branch(&plan.spec);
     train(lake, engine, &spec, &done.branch, AUTHOR, &mut |_| ()).await?;
     let name = plan.model().to_string();
     let challenger = registry::load(lake, &name, &done.branch).await?;
-    done.challenger = Some(registry::version(lake, plan.model(), &done.branch).await?);
+    done.challenger = Some(challenger.version().to_owned());
     match champion {
         None => done.message = "there was no champion".to_owned(),
         Some(_) if done.champion == done.challenger => {
             done.message = "not merged: the same data gave the same model".to_owned();
             return Ok(());
         }
-        Some((champion, _)) => {
+        Some(champion) => {
             let data = &plan.spec.dataset;
             let found = compare(engine, plan, data, champion, challenger).await?;
             tell(done, &found);
@@ -180,21 +180,19 @@ async fn decide(engine: &Engine, plan: &Plan, done: &mut Retraining, dry_run: bo
     Ok(())
 }
 
-/// The model in production at `reference`, and its version.
+/// The model in production at `reference`.
 async fn champion(
     engine: &Engine,
     model: &Key,
     reference: &str,
-) -> Result<Option<(Arc<LoadedModel>, String)>> {
+) -> Result<Option<Arc<LoadedModel>>> {
     let lake = engine.lake();
-    if !lake.catalog().resolve(reference).await?.contains(model)? {
-        return Ok(None);
+    match lake.catalog().resolve(reference).await?.contains(model)? {
+        true => registry::load(lake, &model.to_string(), reference)
+            .await
+            .map(Some),
+        false => Ok(None),
     }
-    let loaded = registry::load(lake, &model.to_string(), reference).await?;
-    Ok(Some((
-        loaded,
-        registry::version(lake, model, reference).await?,
-    )))
 }
 
 /// The spec with the data of the branch, whichever ref it was written for.
