@@ -14,7 +14,6 @@
 //! # Ok(()) }
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![allow(dead_code, unused_imports)]
 
 pub mod metrics;
 pub mod xgboost;

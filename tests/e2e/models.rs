@@ -212,9 +212,8 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
     train(&site, &spec(&site, "main", 6), "exp");
     let challenger = serving(&site, "exp");
 
-    let shown = site
-        .pumphouse(&["models", "show", "ml.valve_fault", "--ref", "exp"])
-        .ok();
+    let output = site.pumphouse(&["models", "show", "ml.valve_fault", "--ref", "exp"]);
+    let shown = output.ok();
     println!("{shown}");
     for part in [
         "trained by",
@@ -226,17 +225,15 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let both = ["ml.valve_fault", "ml.valve_fault@exp"];
-    let compared = site
-        .pumphouse(&["models", "compare", both[0], both[1]])
-        .ok();
+    let output = site.pumphouse(&["models", "compare", both[0], both[1]]);
+    let compared = output.ok();
     println!("{compared}");
     let depth = compared.lines().find(|line| line.contains("max_depth"));
     assert!(depth.unwrap().ends_with("+4"), "{compared}");
 
     let promote = ["models", "promote", "ml.valve_fault", "--from", "exp"];
-    let trial = site
-        .pumphouse(&[&promote[..], &["--dry-run"]].concat())
-        .ok();
+    let output = site.pumphouse(&[&promote[..], &["--dry-run"]].concat());
+    let trial = output.ok();
     assert!(trial.starts_with("would "), "{trial}");
     assert_eq!(serving(&site, "main"), champion);
     println!("{}", site.pumphouse(&promote).ok());
@@ -248,9 +245,8 @@ fn a_promoted_model_is_looked_into_and_rolled_back_bit_for_bit() {
     assert_eq!(versions.as_array().unwrap().len(), 2, "{versions}");
 
     let rollback = ["models", "rollback", "ml.valve_fault"];
-    let trial = site
-        .pumphouse(&[&rollback[..], &["--dry-run"]].concat())
-        .ok();
+    let output = site.pumphouse(&[&rollback[..], &["--dry-run"]].concat());
+    let trial = output.ok();
     assert!(trial.starts_with("would roll"), "{trial}");
     println!("{}", site.pumphouse(&rollback).ok());
     assert_eq!(serving(&site, "main"), champion);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Page, Server, Site, run, wait_for};
+use crate::harness::{Page, Server, Site, exchange, run, wait_for};
 
 const STREAM: &str = r#"name = "pumps"
 topic = "pumps/{site}/{pump}/telemetry"
@@ -52,6 +52,13 @@ seed = 7
 fn ask(server: &Server, rows: &Value) -> Page {
     let request = json!({"model": "ml.warmth", "rows": rows});
     server.ask("POST", "/v1/predict", Some(&request))
+}
+
+/// The same of a server that threads may share.
+fn post(http: &str, rows: &Value) -> u16 {
+    let request = json!({"model": "ml.warmth", "rows": rows}).to_string();
+    let (status, _) = exchange(http, "POST", "/v1/predict", &request).unwrap();
+    status
 }
 
 fn row() -> Value {
@@ -208,12 +215,13 @@ fn a_promoted_model_is_served_and_no_request_fails_meanwhile() {
     };
     let before = version(&ask(&server, &json!([row()])));
 
-    let done = AtomicBool::new(false);
+    let (done, http) = (AtomicBool::new(false), server.address("http"));
+    let http: &str = http.as_ref();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    version(&ask(&server, &json!([row(), row()])));
+                    assert_eq!(post(http, &json!([row(), row()])), 200);
                 }
             });
         }

@@ -110,12 +110,11 @@ fn several_loss(scaling: Scaling, (truth, row): &(usize, &[f32])) -> f64 {
     -p.unwrap_or(EDGE).clamp(EDGE, 1.0).ln()
 }
 
+/// Fits a correction to samples, where they allow it.
+type Fit<S> = fn(&[S]) -> Option<Scaling>;
+
 /// The simplest of the corrections that none after it beats by more than chance.
-fn choose<S: Clone>(
-    samples: &[S],
-    fits: &[fn(&[S]) -> Option<Scaling>],
-    loss: impl Fn(Scaling, &S) -> f64,
-) -> Scaling {
+fn choose<S: Clone>(samples: &[S], fits: &[Fit<S>], loss: impl Fn(Scaling, &S) -> f64) -> Scaling {
     let mut best = Scaling::None;
     let mut losses: Vec<f64> = samples.iter().map(|it| loss(best, it)).collect();
     for fit in fits {
@@ -241,8 +240,9 @@ fn solve<const K: usize>(mut matrix: [[f64; K]; K], mut right: [f64; K]) -> Opti
         right.swap(column, pivot);
         for row in column + 1..K {
             let factor = matrix[row][column] / matrix[column][column];
-            for at in column..K {
-                matrix[row][at] -= factor * matrix[column][at];
+            let above = matrix[column];
+            for (value, above) in matrix[row].iter_mut().zip(above).skip(column) {
+                *value -= factor * above;
             }
             right[row] -= factor * right[column];
         }

@@ -20,8 +20,8 @@ pub(super) fn windows(manifest: &Manifest, rows: &RecordBatch) -> Result<Vec<Vec
     let groups = keys(manifest, rows, &signature.group)?;
     let times = keys(manifest, rows, manifest.lineage.time.as_slice())?;
     let mut series: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-    for row in 0..rows.num_rows() {
-        series.entry(&groups[row]).or_default().push(row);
+    for (row, group) in groups.iter().enumerate() {
+        series.entry(group).or_default().push(row);
     }
     let mut windows = Vec::new();
     for mut rows in series.into_values() {

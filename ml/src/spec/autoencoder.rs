@@ -200,7 +200,7 @@ impl AutoencoderSpec {
         if !(self.quantile > 0.0 && self.quantile <= 1.0) {
             return no("quantile must lie above 0 and be at most 1, such as 0.99");
         }
-        if !(self.factor > 0.0 && self.factor.is_finite()) || !self.deviations.is_finite() {
+        if !(self.factor > 0.0 && self.factor.is_finite() && self.deviations.is_finite()) {
             return no("factor must be positive, and factor and deviations finite");
         }
         if !labelled && self.threshold == Threshold::Validation {

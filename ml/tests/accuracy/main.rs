@@ -8,6 +8,6 @@ mod ai4i;
 mod cmapss;
 mod cmapss_xgboost;
 mod ecg5000;
-mod skab;
 mod etth1;
+mod skab;
 mod support;

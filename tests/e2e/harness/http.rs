@@ -1,7 +1,7 @@
 //! The pages of a server, over plain HTTP.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
@@ -55,19 +55,29 @@ impl Server<'_> {
     }
 
     fn exchange(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
-        let failed = |e: std::io::Error| e.to_string();
-        let mut socket = TcpStream::connect(self.address("http")).map_err(failed)?;
-        socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        socket.write_all(request.as_bytes()).map_err(failed)?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).map_err(failed)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Ok((status.ok_or("no status")?, body.to_owned()))
+        exchange(self.address("http"), method, path, body)
     }
+}
+
+/// The status and body of the answer of the server at `address`.
+pub(crate) fn exchange(
+    address: impl ToSocketAddrs,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), String> {
+    let failed = |e: std::io::Error| e.to_string();
+    let mut socket = TcpStream::connect(address).map_err(failed)?;
+    socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).map_err(failed)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((status.ok_or("no status")?, body.to_owned()))
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) use ceph::Ceph;
 pub(crate) use command::{Finished, run, run_with_input};
 pub(crate) use gate::Gate;
-pub(crate) use http::Page;
+pub(crate) use http::{Page, exchange};
 pub(crate) use mosquitto::Mosquitto;
 pub(crate) use publisher::Publishers;
 pub(crate) use python::{duckdb, python};

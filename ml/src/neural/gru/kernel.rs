@@ -106,7 +106,7 @@ pub(super) fn forward(
             let gates = gates.par_chunks_mut(PART * steps * 4 * hidden);
             let work = work.zip(gates);
             work.for_each(|((x, states), gates)| {
-                rows.forward(x, weights.bias, states, Some(gates))
+                rows.forward(x, weights.bias, states, Some(gates));
             });
         }
         None => work.for_each(|(x, states)| rows.forward(x, weights.bias, states, None)),

@@ -42,7 +42,7 @@ impl Rows<'_> {
         states: &mut [f32],
         gates: Option<&mut [f32]>,
     ) {
-        best!(self.forward_avx2 | forward_as(x, bias, states, gates))
+        best!(self.forward_avx2 | forward_as(x, bias, states, gates));
     }
 
     /// The sums over rows and steps of the slopes by weights and biases; those by x go to `by_x`.
