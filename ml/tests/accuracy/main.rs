@@ -6,6 +6,7 @@
 
 mod ai4i;
 mod cmapss;
+mod cmapss_gru;
 mod cmapss_xgboost;
 mod ecg5000;
 mod etth1;
