@@ -45,7 +45,7 @@ pub(crate) async fn measure() -> Result<()> {
         let spec = SPEC.replace("horizon = 96", &format!("horizon = {horizon}"));
         let spec = TrainSpec::from_toml(&spec)?;
         let started = Instant::now();
-        let outcome = ml::train(&lake, &engine, &spec, "main", &mut |_| ()).await?;
+        let outcome = ml::train(&lake, &engine, &spec, "main", "bench", &mut |_| ()).await?;
         let seconds = started.elapsed().as_secs_f64();
         let Metrics::Forecast(metrics) = &outcome.manifest.metrics else {
             return Err("the model is no forecaster".into());

@@ -71,17 +71,12 @@ pub(crate) fn fields(manifest: &Manifest) -> Vec<Field> {
     }
 }
 
-/// The answer to each sample as the columns of [`fields`]; series of an unknown group, or
-/// where there are no groups.
+/// The answer to each sample as the columns of [`fields`]; sample by sample `groups` names the
+/// series, empty where none is known.
 ///
 /// # Errors
 /// `Corrupt` where the values are not those of such a model.
-pub(crate) fn columns(manifest: &Manifest, answer: &Predictions) -> Result<Vec<ArrayRef>> {
-    columns_of_groups(manifest, answer, &[])
-}
-
-/// The same, where sample by sample `groups` names the series; empty where none is known.
-pub(crate) fn columns_of_groups(
+pub(crate) fn columns(
     manifest: &Manifest,
     answer: &Predictions,
     groups: &[String],
@@ -328,6 +323,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)] // so that calls can hold json! as it is
     fn manifest(task: &str, signature: Value, calibration: Value) -> Manifest {
         let hash = "0".repeat(64);
         let text = json!({
@@ -371,7 +367,7 @@ mod tests {
         let manifest = manifest("forecast", signature(&["pressure"]), steps);
         let answer = answer(&[1.0, 2.0, 3.0, 4.0], 2);
         let groups = ["p1".to_owned(), "unknown".to_owned()];
-        let columns = columns_of_groups(&manifest, &answer, &groups).unwrap();
+        let columns = columns(&manifest, &answer, &groups).unwrap();
         assert_eq!(list(&columns[0], 0), [Some(104.0), Some(108.0)]);
         assert_eq!(list(&columns[1], 0), [Some(102.0), None]);
         assert_eq!(list(&columns[2], 1), [Some(17.0), None]);
@@ -384,7 +380,7 @@ mod tests {
     fn several_targets_answer_structs_of_lists() {
         let manifest = manifest("forecast", signature(&["flow", "pressure"]), Value::Null);
         let answer = answer(&[1.0, 2.0, 3.0, 4.0], 4);
-        let columns = columns(&manifest, &answer).unwrap();
+        let columns = columns(&manifest, &answer, &[]).unwrap();
         let structs = columns[0].as_struct();
         assert_eq!(list(structs.column(0), 0), [Some(1.0), Some(3.0)]);
         assert_eq!(list(structs.column(1), 0), [Some(14.0), Some(18.0)]);
@@ -394,7 +390,7 @@ mod tests {
             values: vec![1.0, 2.0],
             outputs: 2,
         };
-        let error = super::columns(&manifest, &short).unwrap_err();
+        let error = super::columns(&manifest, &short, &[]).unwrap_err();
         assert_eq!(error.kind(), catalog::ErrorKind::Corrupt);
     }
 
@@ -402,7 +398,7 @@ mod tests {
     fn quantiles_answer_their_middle_and_a_score_its_confidence() {
         let margin = json!({"coverage": 0.8, "samples": 99, "method": "quantiles", "margin": 1.0});
         let quantiles = manifest("regression", signature(&[]), margin);
-        let columns = columns(&quantiles, &answer(&[1.0, 5.0, 3.0], 3)).unwrap();
+        let columns = columns(&quantiles, &answer(&[1.0, 5.0, 3.0], 3), &[]).unwrap();
         let values = columns
             .iter()
             .map(|it| it.as_primitive::<Float64Type>().value(0));
@@ -411,7 +407,7 @@ mod tests {
         let scores = json!({"coverage": 0.9, "samples": 3, "method": "scores",
             "scores": {"count": 3, "ranks": [[0, 1.0], [1, 2.0], [2, 3.0]]}});
         let anomaly = manifest("anomaly", signature(&[]), scores);
-        let columns = super::columns(&anomaly, &answer(&[2.0, 9.0], 1)).unwrap();
+        let columns = super::columns(&anomaly, &answer(&[2.0, 9.0], 1), &[]).unwrap();
         let beyond: Vec<_> = columns[0].as_boolean().iter().collect();
         assert_eq!(beyond, [Some(false), Some(true)]);
         assert_eq!(columns[2].as_primitive::<Float64Type>().value(1), 0.75);

@@ -216,7 +216,6 @@ fn a_promoted_model_is_served_and_no_request_fails_meanwhile() {
     let before = version(&ask(&server, &json!([row()])));
 
     let (done, http) = (AtomicBool::new(false), server.address("http"));
-    let http: &str = http.as_ref();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

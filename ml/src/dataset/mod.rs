@@ -71,11 +71,6 @@ pub struct Dataset {
     /// The first time of the test part, as text; empty where it is not cut by time.
     pub(crate) split_at: String,
     pub(crate) rows: Rows,
-    /// The names of the series, sorted: the values of their group columns joined by `/`. Empty
-    /// where no column names a series.
-    pub(crate) entities: Vec<String>,
-    /// Of each row the series, as a position among `entities`; empty where there are none.
-    pub(crate) series: Vec<u32>,
     /// SHA-256 over numbers, names, classes, split and scales, in hex.
     pub(crate) fingerprint: String,
     /// What is suspicious about it, each a sentence.
@@ -175,8 +170,6 @@ impl Dataset {
             test: Part::default(),
             split_at: String::new(),
             rows: Rows::default(),
-            entities: Vec::new(),
-            series: Vec::new(),
             fingerprint: String::new(),
             warnings: Vec::new(),
         }
@@ -260,19 +253,11 @@ impl Dataset {
             test,
             classes: prepared.classes,
             split_at: prepared.split_at,
-            entities: rows.entities,
-            series: rows.series,
             fingerprint: String::new(),
             warnings: Vec::new(),
         };
         data.fingerprint = fingerprint::of(&data);
         Ok(data)
-    }
-
-    /// The series a row belongs to; none where no column names one.
-    pub(crate) fn entity(&self, row: usize) -> Option<&str> {
-        let series = *self.series.get(row)? as usize;
-        self.entities.get(series).map(String::as_str)
     }
 }
 

@@ -67,24 +67,38 @@ impl Normalisation {
         Normalisation { scales, groups }
     }
 
-    /// The scales of a series; empty when features are taken as they are.
-    fn of(&self, group: Option<&str>) -> &[Scale] {
+    /// The scales of the series `group`: its own where training has seen it, those of all rows
+    /// otherwise. Empty when features are taken as they are.
+    pub fn of(&self, group: Option<&str>) -> &[Scale] {
         let own = group.and_then(|group| self.groups.get(group));
         own.unwrap_or(&self.scales)
     }
 
-    /// Scales `rows` in place, one row after the other, all of the series `group`: the values
-    /// of its group columns joined by `/`, as text. Where no group is told, or training has
-    /// not seen it, the scales are those of all rows.
+    /// Scales `rows` in place, one row after the other, all of the series `group`.
     pub fn apply(&self, rows: &mut [f32], group: Option<&str>) {
-        let scales = self.of(group);
-        if scales.is_empty() {
-            return;
+        apply(rows, self.of(group));
+    }
+
+    /// Scales samples of `length` rows each in place; `groups` names the series of each sample,
+    /// and may be empty where there are no scales of single series or none is known.
+    pub fn apply_each(&self, samples: &mut [f32], length: usize, groups: &[String]) {
+        if self.groups.is_empty() || groups.is_empty() || length == 0 {
+            return apply(samples, &self.scales);
         }
-        for row in rows.chunks_exact_mut(scales.len()) {
-            for (value, by) in row.iter_mut().zip(scales) {
-                *value = (*value - by.center) / by.scale;
-            }
+        let width = length * self.scales.len();
+        for (sample, group) in samples.chunks_exact_mut(width).zip(groups) {
+            apply(sample, self.of(Some(group)));
+        }
+    }
+}
+
+fn apply(rows: &mut [f32], scales: &[Scale]) {
+    if scales.is_empty() {
+        return;
+    }
+    for row in rows.chunks_exact_mut(scales.len()) {
+        for (value, by) in row.iter_mut().zip(scales) {
+            *value = (*value - by.center) / by.scale;
         }
     }
 }
@@ -176,12 +190,12 @@ mod tests {
         // Constant in this series: its own middle, the scale of all.
         assert_eq!(fitted.of(Some("a"))[1], scale(7.0, 2.0));
         assert_eq!(fitted.of(Some("new")), fitted.scales);
-        let mut rows = vec![6.0, 7.0, 0.0, 3.0, 9.0, 0.0];
-        fitted.apply(&mut rows, Some("b"));
-        assert_eq!(rows, [1.0, -1.0, 0.0, 0.0, 1.0, 0.0]);
-        let mut row = vec![6.0, 7.0, 0.0];
-        fitted.apply(&mut row, None);
-        assert_eq!(row, [1.0, 0.0, 0.0]);
+        let mut samples = vec![6.0, 7.0, 0.0, 6.0, 7.0, 0.0];
+        fitted.apply_each(&mut samples, 1, &["b".into(), "new".into()]);
+        assert_eq!(samples, [1.0, -1.0, 0.0, 1.0, 0.0, 0.0]);
+        let mut windows = vec![6.0, 7.0, 0.0, 6.0, 7.0, 0.0];
+        fitted.apply_each(&mut windows, 2, &["b".into()]);
+        assert_eq!(windows, [1.0, -1.0, 0.0, 1.0, -1.0, 0.0]);
     }
 
     #[test]

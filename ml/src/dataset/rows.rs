@@ -1,5 +1,5 @@
 //! The rows of a data set as they were read, and the order they are brought into.
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::util::display::array_value_to_string;
 use catalog::{Error, Result};
 use rayon::prelude::*;

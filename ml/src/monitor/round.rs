@@ -11,7 +11,6 @@ use super::outcome::{Metric, Outcome, labelled};
 use super::recent::{self, Choice, Rows, Samples};
 use super::served;
 use super::{Drift, answers};
-use crate::metrics::Metrics;
 use crate::registry::{self, LoadedModel};
 use crate::tables::{self, Columns};
 

@@ -12,7 +12,7 @@ pub use schedule::Schedule;
 
 pub(crate) use dropout::dropout;
 pub(crate) use gru::{Gru, Training};
-pub(crate) use learn::{Learned, Problem, learn, step_seconds};
+pub(crate) use learn::{Problem, learn, step_seconds};
 pub(crate) use params::{Linear, Params, device};
 
 use catalog::{Error, ErrorKind};

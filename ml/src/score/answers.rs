@@ -37,7 +37,7 @@ pub(crate) fn columns(
     }
     let groups = groups::of_samples(groups, samples.rows.as_deref());
     let predictions = model.predict(samples.values, &groups)?;
-    let columns = answer::columns_of_groups(manifest, &predictions, &groups)?;
+    let columns = answer::columns(manifest, &predictions, &groups)?;
     let Some(of_rows) = samples.rows else {
         return Ok(columns);
     };

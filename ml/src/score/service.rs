@@ -72,7 +72,7 @@ impl PredictService {
             let of_rows = queue.predict(samples, rows.len(), groups.clone());
             let predictions = of_rows.await?;
             let schema = Arc::new(Schema::new(answer::fields(manifest)));
-            let columns = answer::columns_of_groups(manifest, &predictions, &groups)?;
+            let columns = answer::columns(manifest, &predictions, &groups)?;
             RecordBatch::try_new(schema, columns)
                 .map_err(|e| Error::internal("answers do not fit their rows").with_source(e))
         };

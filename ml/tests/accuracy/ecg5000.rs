@@ -122,8 +122,8 @@ async fn fill_long(plant: &Plant, beats: &[Vec<f64>]) {
             .enumerate()
             .flat_map(|(n, b)| (0..POINTS).map(move |at| (n, b, at)))
     };
-    let column =
-        |of: &dyn Fn((usize, &Vec<f64>, usize)) -> f64| Column::Number(points().map(of).collect());
+    type Of<'a> = &'a dyn Fn((usize, &Vec<f64>, usize)) -> f64;
+    let column = |of: Of| Column::Number(points().map(of).collect());
     let label = |at: usize, beat: &Vec<f64>| {
         if at + 1 == POINTS {
             beat[POINTS]

@@ -90,7 +90,10 @@ async fn wear_of_another_character_leads_to_a_better_model_and_back_by_a_revert(
     assert_ne!(content(&fixture).await, champion);
     assert!(branches(&fixture).await.is_empty());
     let sql = "select message from ml.retraining where merged";
-    assert_eq!(texts(&fixture, sql).await, [done.message.clone()]);
+    assert_eq!(
+        texts(&fixture, sql).await,
+        std::slice::from_ref(&done.message)
+    );
     assert!(
         consider(engine, &plan(&spec())).await.unwrap().is_none(),
         "it cools down"

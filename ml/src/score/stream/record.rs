@@ -44,7 +44,7 @@ pub(super) fn of(
     let manifest = &model.manifest;
     let groups = fresh.groups(rows, manifest);
     let predictions = model.predict(fresh.samples(rows, manifest)?, &groups)?;
-    let answers = answer::columns_of_groups(manifest, &predictions, &groups)?;
+    let answers = answer::columns(manifest, &predictions, &groups)?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     let schema = Schema::new(answer::fields(manifest));
     let of = |name: &str| schema.index_of(name).ok().map(|at| &answers[at]);
