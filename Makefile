@@ -67,6 +67,10 @@ bench-catalog: toolchain setup-test ## Measure commits, branches and merges besi
 bench-maintain: toolchain ## Measure 20,000 small commits with maintenance beside them in a release build; prints a page
 	@cargo bench --quiet --locked --bench maintain
 
+.PHONY: bench-ml
+bench-ml: toolchain setup-test ## Measure training and prediction beside Python's libraries in a release build; prints a page
+	@cargo bench --quiet --locked --bench ml
+
 .PHONY: fuzz
 fuzz: toolchain ## Fuzz each decoder and the log's replay for five minutes; needs a nightly toolchain and cargo-fuzz
 	@cd fuzz && for target in $$(cargo +nightly fuzz list); do \
