@@ -123,8 +123,12 @@ async fn writers_that_race_all_get_their_rows_in() {
 #[tokio::test]
 async fn a_table_that_lacks_columns_gets_them_and_one_of_other_types_is_an_error() {
     let fixture = Fixture::new().await;
-    let sql = "select now() as time, 'x' as model, nullif(1.5, 0.0) as hand_made";
-    let hand_made = rows(&fixture, "main", sql).await;
+    let sql = "select now() as time, 'x' as model, 1.5 as hand_made";
+    let made = rows(&fixture, "main", sql).await;
+    let schema = made.schema();
+    let columns = schema.fields().iter().zip(made.columns());
+    let columns = columns.map(|(field, column)| (field.name(), column.clone(), true));
+    let hand_made = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     fixture.create("ml.runs", hand_made).await;
     fixture.train(&model("pump"), "main").await.unwrap();
     assert_eq!(count(&fixture, "main", "ml.runs").await, 2);
