@@ -11,7 +11,7 @@ use crate::calibrate::Calibration;
 use crate::dataset::{Class, Normalisation};
 use crate::metrics::Metrics;
 use crate::monitor::Profile;
-use crate::spec::{Task, Trainer};
+use crate::spec::{JoinSpec, Task, Trainer};
 
 /// The manifest layout this version writes, and the newest it reads.
 pub(crate) const FORMAT_VERSION: u32 = 2;
@@ -129,6 +129,9 @@ pub struct Lineage {
     /// Whether labels of people took the place of the SQL's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub feedback: bool,
+    /// What was joined to the rows of the SQL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<JoinSpec>,
     /// The column rows were ordered by.
     pub time: Option<String>,
     /// Columns left out of the features.

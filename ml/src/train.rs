@@ -274,6 +274,7 @@ fn manifest(spec: &TrainSpec, dataset: &Dataset, artifact: Artifact, fitted: &Fi
             commit: dataset.commit,
             sql: data.sql.clone(),
             feedback: data.feedback,
+            join: data.join.clone(),
             time: data.time.clone(),
             exclude: data.exclude.clone(),
             test_fraction: data.test_fraction,

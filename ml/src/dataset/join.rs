@@ -14,7 +14,7 @@ use catalog::{Error, Result, Snapshot};
 use futures::TryStreamExt;
 use lake::Lake;
 
-use crate::spec::{DatasetSpec, JoinSpec, Known};
+use crate::spec::{JoinSpec, Known};
 
 /// The joins of a data set, ready to be made.
 pub(super) struct Joins {
@@ -32,15 +32,15 @@ impl Joins {
     pub(super) async fn read(
         lake: &Lake,
         snapshot: &Snapshot,
-        spec: &DatasetSpec,
+        (specs, time): (&[JoinSpec], Option<&str>),
         rows: &SchemaRef,
     ) -> Result<Joins> {
-        let time = spec.time.clone().unwrap_or_default();
+        let time = time.unwrap_or_default();
         let (mut joins, mut schema) = (Vec::new(), Arc::clone(rows));
-        for join in &spec.join {
+        for join in specs {
             let context = |e: Error| e.context(format!("dataset.join of {}", join.table));
             let other = read(lake, snapshot, join).await.map_err(context)?;
-            let join = Join::new(join.clone(), time.clone(), &schema, other).map_err(context)?;
+            let join = Join::new(join.clone(), time.to_owned(), &schema, other).map_err(context)?;
             schema = Arc::clone(&join.schema);
             joins.push(join);
         }

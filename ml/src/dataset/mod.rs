@@ -23,6 +23,7 @@ mod windows;
 
 use std::borrow::Cow;
 
+use arrow::array::RecordBatch;
 use catalog::{CommitId, Error, Result, Snapshot};
 use lake::Lake;
 use query::Engine;
@@ -37,7 +38,7 @@ pub(crate) use features::{is_number, to_numbers};
 use crate::feedback;
 use crate::manifest::{Feature, Rows};
 use crate::monitor::Distribution;
-use crate::spec::{DatasetSpec, TrainSpec};
+use crate::spec::{DatasetSpec, JoinSpec, TrainSpec};
 use prepare::{Prepared, prepare};
 use split::{Side, rows_of};
 use warnings::evenly;
@@ -259,6 +260,21 @@ impl Dataset {
         data.fingerprint = fingerprint::of(&data);
         Ok(data)
     }
+}
+
+/// `rows` with the columns of `joins`, as they were known at the times in the column `time`.
+///
+/// # Errors
+/// `NotFound` and `InvalidInput` for tables and columns that are not there or do not fit.
+pub(crate) async fn joined(
+    lake: &Lake,
+    snapshot: &Snapshot,
+    joins: &[JoinSpec],
+    time: Option<&str>,
+    rows: RecordBatch,
+) -> Result<RecordBatch> {
+    let joins = join::Joins::read(lake, snapshot, (joins, time), rows.schema_ref()).await?;
+    blocking(move || joins.add(rows)).await
 }
 
 /// How each feature is spread over the training rows.

@@ -39,7 +39,13 @@ pub(super) async fn read(
 ) -> Result<Source> {
     let commit = snapshot.commit().id;
     let bound = bind(lake, engine, &spec.sql, commit).await?;
-    let joins = Joins::read(lake, snapshot, spec, &bound.schema()).await?;
+    let joins = Joins::read(
+        lake,
+        snapshot,
+        (&spec.join, spec.time.as_deref()),
+        &bound.schema(),
+    )
+    .await?;
     let (schema, joins) = (Arc::clone(&joins.schema), Arc::new(joins));
     let columns = Columns::of(&schema, spec)?;
     let mut readers = JoinSet::new();

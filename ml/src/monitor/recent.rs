@@ -10,7 +10,7 @@ use catalog::{Error, Result};
 use query::Engine;
 
 use super::history::{identifier, literal};
-use crate::dataset::to_numbers;
+use crate::dataset::{joined, to_numbers};
 use crate::feedback;
 use crate::manifest::Manifest;
 
@@ -80,6 +80,15 @@ pub(crate) async fn read(
     let batch = concat_batches(&schema, &batches).map_err(|e| {
         Error::internal("the rows of a data set do not fit together").with_source(e)
     })?;
+    let joins = &manifest.lineage.join;
+    let time = manifest.lineage.time.as_deref();
+    let batch = match joins.is_empty() {
+        true => batch,
+        false => {
+            let snapshot = engine.lake().catalog().resolve(reference).await?;
+            joined(engine.lake(), &snapshot, joins, time, batch).await?
+        }
+    };
     Rows::of(batch, manifest)
 }
 

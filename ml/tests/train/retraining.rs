@@ -7,7 +7,7 @@ use ml::monitor::{Kind, Serving, look};
 use ml::retrain::{Accept, Trigger, attempt, consider, rehearse};
 
 use crate::fixture::Fixture;
-use crate::plant::{MODEL, go_on, model, plan, plant, spec, watch};
+use crate::plant::{MODEL, MONTH, TABLE, go_on, model, plan, plant, readings, spec, watch};
 
 async fn content(fixture: &Fixture) -> Content {
     let head = fixture.lake.catalog().head("main").await.unwrap();
@@ -298,4 +298,42 @@ async fn with_few_rows_nothing_is_concluded() {
         .await
         .unwrap_err();
     assert!(error.message().contains("ml.unknown"), "{error}");
+}
+
+#[tokio::test]
+async fn columns_that_training_joined_are_there_when_a_model_is_watched() {
+    let fixture = Fixture::new().await;
+    fixture.create(TABLE, readings(0, MONTH)).await;
+    let services =
+        "select min(ts) as at, pump, avg(flow) as design from plant.readings group by pump";
+    let (schema, batches) = fixture
+        .engine
+        .collect(services, Some("main"))
+        .await
+        .unwrap();
+    let services = arrow::compute::concat_batches(&schema, &batches).unwrap();
+    fixture.create("plant.designs", services).await;
+    let join = "[[dataset.join]]
+        table = \"plant.designs\"
+        on = [\"pump\"]
+        time = \"at\"
+        columns = [\"design\"]
+        known = \"event\"
+        [xgboost]";
+    let spec = spec().replace("[xgboost]", join);
+    fixture.train(&spec, "main").await.unwrap();
+    let round = look(&fixture.engine, &model(), &watch(), None)
+        .await
+        .unwrap();
+    let design = round
+        .drift
+        .iter()
+        .find(|it| it.feature == "design")
+        .unwrap();
+    assert!(
+        design.drift.psi < 0.01 && design.drift.ks.is_some(),
+        "{round:?}"
+    );
+    let tried = rehearse(&fixture.engine, &plan(&spec)).await.unwrap();
+    assert!(tried.challenger.is_some(), "{tried:?}");
 }
