@@ -300,7 +300,14 @@ mod tests {
     }
 
     fn add(rows: &RecordBatch, time: &str, more: &str, other: Other) -> Result<RecordBatch> {
-        Join::new(spec(more), time.to_owned(), rows.schema_ref(), other)?.add(rows)
+        let spec = spec(more);
+        let named = |(_, values)| {
+            let name = format!("{}wear", spec.prefix);
+            (Arc::new(Field::new(name, DataType::Float64, true)), values)
+        };
+        let taken = other.taken.into_iter().map(named).collect();
+        let other = Other { taken, ..other };
+        Join::new(spec, time.to_owned(), rows.schema_ref(), other)?.add(rows)
     }
 
     fn join(

@@ -274,7 +274,7 @@ mod tests {
                 "rounds = 10\nnum_class = 3",
                 "xgboost.num_class",
             ),
-            ("eta = 0.3", "eta = [0.3]", "xgboost.eta"),
+            ("eta = 0.3", "eta = { from = 0.3 }", "xgboost.eta"),
             ("objective = \"multi:softprob\"", "", "xgboost.objective"),
             ("multi:softprob", "multi:softmax", "multi:softmax"),
         ] {
