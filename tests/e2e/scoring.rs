@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::harness::{Server, Site, wait_for};
-use crate::predict::{simulate, site, train};
+use crate::predict::{simulate, site, train, wait_for_commit};
 
 const ROWS: &str = "select count(*) as n from pumps.telemetry";
 const SCORED: &str = "select count(*) as n from ml.predictions where role = 'champion'";
@@ -35,7 +35,7 @@ fn arriving_rows_are_scored_at_once_and_once_through_a_kill() {
     let site = site().section(SCORE);
     let server = site.serve();
     simulate(&site, &server, "2026-03-01T00:00:00Z", 1200);
-    server.wait_for_count(ROWS, 1200);
+    wait_for_commit(&server, 1200);
     train(&site, "main", 4);
     wait_for_the_first_look(&site);
     site.pumphouse(&["branch", "create", "exp"]).ok();
