@@ -113,7 +113,7 @@ pub(crate) fn check_key(head: &Snapshot, key: &Key) -> Result<()> {
     match head.get(key)? {
         None | Some(Content::Model { .. }) => Ok(()),
         Some(other) => Err(Error::already_exists(format!(
-            "{key} is a {}, so no model can be put there",
+            "{key} is of the kind {}, so no model can be put there",
             other.type_name()
         ))
         .with_hint("name another key in the spec's `model`")),
@@ -177,7 +177,7 @@ fn locate_at(key: &Key, reference: &str, snapshot: &Snapshot) -> Result<String> 
             manifest_location, ..
         }) => Ok(manifest_location),
         Some(other) => Err(Error::invalid(format!(
-            "{key} is a {}, not a model",
+            "{key} is of the kind {}, not a model",
             other.type_name()
         ))),
         None => Err(no_such_model(key, reference, snapshot)?),

@@ -7,8 +7,8 @@
 //! What differs here are features from the set's own documentation (Matzka, "Explainable
 //! Artificial Intelligence for Predictive Maintenance Applications", 2020), which says what
 //! makes its machines fail: power (torque x speed in rad/s), the difference of temperatures,
-//! and tool wear x torque beside what the product's type bears. Parameters are usual ones
-//! and were not tuned to the folds.
+//! and tool wear x torque beside what the product's type bears. Parameters are usual ones;
+//! of five sets of features tried on the folds four gave .819 to .829.
 use ml::Metrics;
 
 use crate::support::{Plant, csv, data};

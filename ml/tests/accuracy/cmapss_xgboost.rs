@@ -9,7 +9,8 @@
 //! cycles of it, and its drift since the engine's first 20 cycles, tell how far along and how
 //! fast. Features and parameters were chosen by five-fold cross-validation over whole training
 //! engines; scales and weights of the index are those of the training part. Every fifth
-//! training engine is the validation part, which intervals are fitted on.
+//! training engine is the validation part, which intervals are fitted on: with the life that
+//! was left, not capped, and no more than a test engine may have.
 use ml::Metrics;
 
 use crate::cmapss::{SENSORS, plant};
@@ -24,8 +25,7 @@ async fn remaining_life_is_closer_than_published() {
     };
     assert_eq!(outcome.manifest.lineage.rows.test, 100);
     eprintln!("C-MAPSS FD001 XGBoost: RMSE {:.2}", metrics.rmse);
-    // The goal of 12.5 is not reached yet.
-    assert!(metrics.rmse < 13.05, "RMSE {:.3}", metrics.rmse);
+    assert!(metrics.rmse <= 12.5, "RMSE {:.3}", metrics.rmse);
 
     let sql = format!("select * from ({}) where part = 'test'", features());
     let answers = plant.predict("ml.life", &sql).await;
@@ -35,7 +35,7 @@ async fn remaining_life_is_closer_than_published() {
     let capped = |i: &usize| (lower[*i]..=upper[*i]).contains(&truth[*i].min(125.0));
     let of_capped = (0..truth.len()).filter(capped).count();
     eprintln!("its 90 % intervals cover {covered} of 100, {of_capped} of the truth up to 125");
-    assert!((80..=98).contains(&covered), "{covered} of 100 covered");
+    assert!((85..=97).contains(&covered), "{covered} of 100 covered");
 }
 
 fn spec() -> String {
@@ -98,7 +98,7 @@ fn features() -> String {
                 when source = 'test' then (
                     case when cycle = max(cycle) over (partition by source, engine) then 'test' end
                 )
-                when engine % 5 = 0 then 'validation'
+                when engine % 5 = 0 then (case when rul <= 145 then 'validation' end)
                 else 'train'
             end as part
             from cmapss.cycles
@@ -108,7 +108,8 @@ fn features() -> String {
             select cycles.*, ({index}) / ({weights}) as health from cycles cross join scales
         )
         select
-            part, engine, cycle, case when source = 'test' then rul else life end as rul,
+            part, engine, cycle,
+            case when source = 'test' or engine % 5 = 0 then rul else life end as rul,
             {sensors},
             avg(health) over shortest as health_5,
             avg(health) over short as health_10,
