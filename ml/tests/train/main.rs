@@ -2,6 +2,7 @@
 //! folder, with the real XGBoost library (`make xgboost` fetches it).
 #![allow(clippy::unwrap_used)]
 
+mod anomaly;
 mod branches;
 mod datasets;
 mod errors;

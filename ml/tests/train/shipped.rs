@@ -100,6 +100,25 @@ async fn the_pump_forecast_spec_trains_and_forecasts() {
     assert_eq!(again.manifest.artifact.sha256, manifest.artifact.sha256);
 }
 
+#[tokio::test]
+async fn the_pump_anomaly_spec_finds_faults_that_it_has_not_learned_from() {
+    let fixture = Fixture::new().await;
+    let spec = read("train/pump_anomaly.toml");
+    let outcome = fixture.train(&spec, "main").await.unwrap();
+    let manifest = &outcome.manifest;
+    let Metrics::Anomaly(metrics) = &manifest.metrics else {
+        panic!("anomaly metrics are expected");
+    };
+    let told = metrics.detection.as_ref().expect("the rows are labelled");
+    assert!(told.f1 > 0.95 && told.false_alarm_rate < 0.05, "{told:?}");
+    assert!(told.missed_alarm_rate < 0.05, "{told:?}");
+    assert!(manifest.threshold.is_some_and(|t| t > 0.0), "{manifest:?}");
+
+    let again = fixture.train(&spec, "main").await.unwrap();
+    assert_eq!(again.manifest.artifact.sha256, manifest.artifact.sha256);
+    assert_eq!(again.manifest.threshold, manifest.threshold);
+}
+
 #[test]
 fn the_spec_holds_the_features_as_they_ship() {
     let spec = TrainSpec::from_toml(&read("train/pump_fault.toml")).unwrap();
