@@ -68,8 +68,8 @@ async fn holes_and_constants_do_no_harm() {
     let told = metrics.detection.as_ref().unwrap();
     assert!(told.accuracy > 0.9, "{told:?}");
     let sql = "select n, a, b, c, off from rig.readings \
-               union all select -1, null, null, null, null \
-               union all select -2, cast('NaN' as double), 0.0, 3.0, null";
+               union all select -1 as n, null as a, null as b, null as c, null as off \
+               union all select -2 as n, cast('NaN' as double) as a, 0.0 as b, 3.0 as c, null as off";
     let (lake, engine) = (&fixture.lake, &fixture.engine);
     let (_, rows) = ml::predict(lake, engine, "ml.rig", "main", sql)
         .await
@@ -109,7 +109,7 @@ async fn what_cannot_be_learned_is_an_error_and_registers_nothing() {
         (
             "from rig.readings",
             "from rig.readings where n < 10",
-            "normal samples",
+            "fewer than 10",
         ),
         ("b, c, off", "b, c, true as off", "0 normal samples"),
         ("c, off", "1 / 0.0 as c, off", "'c' holds inf"),
