@@ -100,6 +100,12 @@ pub(super) fn validate(serve: &ServeSettings, scores: &[ScoreSettings]) -> Resul
     let mut models = BTreeSet::new();
     for score in scores {
         let model = &score.model;
+        if model.name.is_empty() {
+            return Err(
+                Error::invalid(format!("ml.score: '{model}' is a namespace"))
+                    .with_hint("name the model too, such as ml.pump_fault"),
+            );
+        }
         if score.every.is_zero() {
             return Err(Error::invalid(format!("ml.score: every of {model} is 0"))
                 .with_hint("give it a value above 0, or leave it out for 500ms"));
